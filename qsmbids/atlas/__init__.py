@@ -1,0 +1,1 @@
+"""The age-specific atlas: templates, registration, region measures."""

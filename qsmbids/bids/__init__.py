@@ -1,0 +1,1 @@
+"""Every output name, sidecar and dataset file, in one place."""

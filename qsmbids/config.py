@@ -1,0 +1,72 @@
+"""Everything a run was asked to do, as one frozen value that is passed explicitly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qsmbids import methods
+
+REFERENCES = ('whole-brain', 'csf', 'none')  # or the name of any atlas region
+REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
+DEFAULT_SEED = 2018
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run.
+
+    Attributes with a unit say it; paths are absolute. ``methods`` maps a stage to the
+    chosen method, ``params`` maps a stage to overrides of that method's defaults.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    work_dir: Path
+    levels: tuple[str, ...] = ('participant',)
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    filters: Mapping[str, Any] | None = None
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
+    mask_derivatives: str = ''
+    methods: Mapping[str, str] = field(default_factory=lambda: dict(methods.DEFAULT_METHODS))
+    params: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reference: str = 'whole-brain'
+    age_years: float | None = None
+    strict_age: bool = False
+    atlas: str = 'QSMLifespan'
+    cohort: str = ''
+    registration: str = 'standard'
+    recon_only: bool = False
+    phase_sign: str = 'auto'
+    b0_dir: tuple[float, float, float] | None = None
+    field_strength_t: float | None = None
+    random_seed: int = DEFAULT_SEED
+    nprocs: int = 1
+    omp_nthreads: int = 1
+    mem_gb: float = 4.0
+    plugin_file: Path | None = None
+    clean_workdir: bool = False
+    stop_on_first_crash: bool = False
+    reports_only: bool = False
+    dry_run: bool = False
+    verbose: int = 0
+    command: str = ''
+    run_id: str = ''
+
+    def method(self, stage: str) -> methods.Method:
+        """Return the chosen method of a stage."""
+        return methods.get(stage, self.methods[stage])
+
+    def parameters(self, stage: str) -> dict[str, Any]:
+        """Return the parameters of a stage's method, overrides included, as a plain dict."""
+        chosen = self.method(stage).make_parameters(self.params.get(stage))
+        return dataclasses.asdict(chosen)
+
+    def code_version(self, stage: str) -> str:
+        """Return what identifies the code of a stage in the work folder's cache."""
+        method = self.method(stage)
+        return f'{method.name}-{method.version}'

@@ -1,0 +1,1 @@
+"""Small tables and templates that ship with the package."""

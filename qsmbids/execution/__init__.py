@@ -1,0 +1,1 @@
+"""Running the graph: workers, limits, progress, locks."""

@@ -1,0 +1,1 @@
+"""Thin Nipype shells: load, call one function, save."""

@@ -1,0 +1,1 @@
+"""Age curves of susceptibility and the priors that go with them."""

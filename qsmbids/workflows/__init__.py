@@ -1,0 +1,1 @@
+"""Nipype graphs of one acquisition, one participant and the run."""
