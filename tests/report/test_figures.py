@@ -1,0 +1,153 @@
+"""Each picture stands on its own, in fixed windows, small, and the same for any storage."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qsmbids.report import figures as figures_module
+from qsmbids.report.figures import draw_figures, fields, maps
+from qsmbids.report.figures.images import Images
+from qsmbids.report.figures.montage import MAX_BYTES, Row, Tile, balanced, draw, save
+
+ALL = ['slab', 'mask', 'phase', 'fields', 'chi', 'deepgrey', 'r2star', 'registration', 'contours']
+
+
+def picture_width(path):
+    with Image.open(path) as image:
+        return image.width
+
+
+def windows(canvas):
+    """Return the grey-value windows of the slices of a figure."""
+    return {image.get_clim() for axes in canvas.axes for image in axes.get_images()}
+
+
+def test_all_pictures_of_a_complete_acquisition(files, tmp_path, labels, find_b0):
+    figures = draw_figures(
+        files, tmp_path / 'out', 'sub-01', b0_direction=find_b0(files['rss']), label_table=labels
+    )
+    assert [figure.name for figure in figures] == ALL
+    for figure in figures:
+        assert figure.path.name.startswith(f'sub-01_desc-{figure.name}_')
+        assert 1000 < figure.path.stat().st_size <= MAX_BYTES
+        assert picture_width(figure.path) == 1500
+        assert figure.title
+        assert 'good' in figure.caption.lower() or figure.name == 'slab'
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == sorted(
+        figure.path.name for figure in figures
+    )
+
+
+@pytest.mark.parametrize('orientation', ['LPI', 'PIR'])
+def test_picture_does_not_depend_on_storage_order(
+    tmp_path, make_head, store_images, labels, orientation
+):
+    images, affine = make_head()
+    chosen = {key: images[key] for key in ('chi', 'qsm_mask', 'brain_mask')}
+    shown = []
+    for name in ('RAS', orientation):
+        files = store_images(tmp_path / name, chosen, affine, name)
+        (chi, _) = draw_figures(files, tmp_path / f'out{name}', 'x', label_table=labels)
+        shown.append(chi.path.read_bytes())
+    assert shown[0] == shown[1]
+
+
+def test_marker_is_drawn_beside_the_letter_l(tmp_path, make_head, store_images):
+    images, affine = make_head()
+    chosen = {key: images[key] for key in ('chi', 'qsm_mask')}
+    canvas = maps.draw_chi(Images(store_images(tmp_path, chosen, affine, 'LPI')))
+    found = 0
+    for axes in canvas.axes:
+        letters = [text.get_text() for text in axes.texts]
+        if letters[:2] != ['L', 'R']:
+            continue
+        values = np.ma.filled(axes.get_images()[0].get_array(), 0)
+        columns = np.nonzero(values > 0.15)[1]
+        if columns.size:
+            found += 1
+            assert columns.mean() < 0.45 * values.shape[1]
+            left, right = axes.texts[0], axes.texts[1]
+            assert left.get_position()[0] < right.get_position()[0]
+    assert found >= 2
+
+
+def test_windows_are_fixed_whatever_the_values(tmp_path, make_head, store_images):
+    images, affine = make_head()
+    for factor in (0.2, 5.0):
+        scaled = {
+            k: v if v.dtype == bool or k == 'dseg' else factor * v for k, v in images.items()
+        }
+        found = Images(store_images(tmp_path / str(factor), scaled, affine))
+        assert windows(maps.draw_chi(found)) == {(-0.1, 0.2)}
+        assert windows(maps.draw_zoom(found, (1, 2))) == {(-0.1, 0.2)}
+        assert windows(fields.draw_fields(found)) == {(-100, 100), (-20, 20)}
+
+
+def test_tiles_have_the_proportions_of_the_head(files):
+    canvas = maps.draw_chi(Images(files))
+    width, height = canvas.get_size_inches()
+    for axes in canvas.axes:
+        if axes.get_images() and axes.texts:
+            left, right, bottom, top = axes.get_images()[0].get_extent()
+            box = axes.get_position()
+            shown = box.width * width / (box.height * height)
+            assert shown == pytest.approx((right - left) / (top - bottom), rel=1e-3)
+
+
+def test_missing_images_leave_out_only_their_picture(files, tmp_path, labels):
+    some = {key: files[key] for key in ('rss', 'chi', 'brain_mask')}
+    some['r2star'] = tmp_path / 'absent.nii.gz'
+    figures = draw_figures(some, tmp_path / 'out', 'sub-01', label_table=labels)
+    assert [figure.name for figure in figures] == ['mask', 'chi', 'deepgrey']
+    assert draw_figures({}, tmp_path / 'none', 'sub-01') == []
+
+
+def test_parts_of_the_work(files, tmp_path, labels, monkeypatch):
+    monkeypatch.setattr(figures_module, 'save', lambda canvas, path: None)  # draw, write nothing
+
+    def names(part):
+        drawn = draw_figures(files, tmp_path, 'x', part=part, b0_direction=(0, 0, 1),
+                             label_table=labels)  # fmt: skip
+        return [figure.name for figure in drawn]
+
+    assert names('recon') == ALL[:7]
+    assert names('atlas') == ['deepgrey', 'registration', 'contours']
+
+
+def test_unreadable_image_is_logged_and_the_rest_is_drawn(files, tmp_path, caplog):
+    files = {key: files[key] for key in ('chi', 'r2star', 'brain_mask')}
+    whole = files['r2star'].read_bytes()
+    files['r2star'].write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level(logging.WARNING):
+        names = [f.name for f in draw_figures(files, tmp_path / 'out', 'sub-01')]
+    assert 'chi' in names
+    assert 'r2star' not in names
+    assert "'r2star' of sub-01 was not drawn" in caplog.text
+
+
+def test_pictures_without_any_mask_or_signal(
+    tmp_path, make_head, store_images, labels, monkeypatch
+):
+    monkeypatch.setattr(figures_module, 'save', lambda canvas, path: None)  # draw, write nothing
+    images, affine = make_head()
+    empty = {key: np.zeros_like(images[key]) for key in ('rss', 'chi', 'r2star', 'dseg')}
+    files = store_images(tmp_path / 'images', empty, affine)
+    figures = draw_figures(files, tmp_path / 'out', 'x', b0_direction=(0, 0, 1),
+                           label_table=labels)  # fmt: skip
+    assert {'slab', 'mask', 'chi', 'r2star'} <= {figure.name for figure in figures}
+
+
+def test_noise_is_compressed_until_it_fits(tmp_path):
+    noise = np.random.default_rng(0).random((400, 400))
+    rows = [Row('Noise', [Tile(noise, (200.0, 200.0), ('L', 'R'))] * 3)]
+    save(draw(rows), tmp_path / 'noise.webp')
+    assert (tmp_path / 'noise.webp').stat().st_size <= MAX_BYTES
+
+
+def test_small_regions_get_slices_too():
+    regions = np.zeros((4, 4, 40), int)
+    regions[:, :, 20:38] = 1
+    regions[1, 1, 3] = 2  # one voxel
+    assert balanced(regions, 2, (0.2, 0.7)) == [3, 27]
