@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import socket
 import time
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
-STALE_S = 24 * 3600.0  # a lock of another host that was not refreshed for a day is dead
+GRACE_S = 5.0  # workers of a run that was just killed hold the lock a moment longer
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class WorkFolderBusyError(RuntimeError):
@@ -19,12 +24,20 @@ class WorkFolderBusyError(RuntimeError):
 class WorkLock:
     """Hold a work folder; two runs in one would overwrite each other's files.
 
-    A lock left by a killed run of this host is recognised because its process is gone.
+    The lock is the kernel's (flock): it ends with the process that holds it, however that
+    ended, and holds between containers, whose process numbers and host names mean nothing to
+    one another. What is written into the file is for people only.
 
     Parameters
     ----------
     folder : Path
         The work folder.
+
+    Attributes
+    ----------
+    supported : bool
+        False after entering when the file system knows no locks; the folder is then not
+        protected, and the caller should say so.
 
     Raises
     ------
@@ -34,27 +47,33 @@ class WorkLock:
 
     def __init__(self, folder: Path):
         self.path = folder / 'lock.json'
+        self.supported = True
+        self._stream: TextIO | None = None
 
     def __enter__(self) -> WorkLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(
-            {'host': socket.gethostname(), 'pid': os.getpid(), 'start': _start_time(os.getpid())}
-        )
-        for _ in range(3):
-            try:
-                with open(self.path, 'x', encoding='utf-8') as stream:
-                    stream.write(content)
-                return self
-            except FileExistsError:
-                if not self._stale():
-                    break
-                self.path.unlink(missing_ok=True)
-        raise WorkFolderBusyError(
-            f'The work folder {self.path.parent} is in use by another run ({self._owner()}).\n'
-            'Two runs in one work folder would overwrite each other.\n'
-            'Wait for it, give this run another --work-dir, or delete '
-            f'{self.path} if you are sure that run is dead.'
-        )
+        self._stream = open(self.path, 'a+', encoding='utf-8')
+        deadline = time.monotonic() + GRACE_S
+        while not self._try_lock():
+            if time.monotonic() > deadline:
+                owner = self._owner()
+                self._stream.close()
+                raise WorkFolderBusyError(
+                    f'The work folder {self.path.parent} is in use by another run ({owner}).\n'
+                    'Two runs in one work folder would overwrite each other.\n'
+                    'Wait for it to end, or give this run another --work-dir.'
+                )
+            time.sleep(0.2)
+        self._stream.seek(0)
+        self._stream.truncate()
+        owner = {
+            'host': socket.gethostname(),
+            'pid': os.getpid(),
+            'since': datetime.now().isoformat(timespec='seconds'),
+        }
+        self._stream.write(json.dumps(owner))
+        self._stream.flush()
+        return self
 
     def __exit__(
         self,
@@ -62,39 +81,23 @@ class WorkLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.path.unlink(missing_ok=True)
+        # the file stays: removing it would let a third run lock a new one beside a waiting one
+        self._stream.close()
 
-    def _read(self) -> dict:
+    def _try_lock(self) -> bool:
         try:
-            found = json.loads(self.path.read_text(encoding='utf-8'))
-        except (OSError, ValueError):
-            return {}  # being written, or left empty by a crash
-        return found if isinstance(found, dict) else {}
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                self.supported = False
+                return True
+            return False
+        return True
 
     def _owner(self) -> str:
-        found = self._read()
-        return f'process {found.get("pid", "?")} on {found.get("host", "?")}'
-
-    def _stale(self) -> bool:
-        found = self._read()
+        self._stream.seek(0)
         try:
-            age = time.time() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return True
-        if not found:
-            return age > 60
-        if found.get('host') != socket.gethostname():
-            return age > STALE_S
-        return _start_time(int(found.get('pid', 0))) != found.get('start')
-
-
-def _start_time(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; '' when there is none.
-
-    A number is given to another process later; the pair of number and start is unique.
-    """
-    try:
-        text = Path(f'/proc/{pid}/stat').read_text()
-    except OSError:
-        return ''
-    return text.rpartition(')')[2].split()[19]
+            found = json.loads(self._stream.read())
+            return f'process {found["pid"]} on {found["host"]}, since {found["since"]}'
+        except (ValueError, KeyError, TypeError):
+            return 'just starting'

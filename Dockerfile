@@ -1,0 +1,74 @@
+# The qsmbids image: a virtual environment on a slim Python, nothing else.
+#
+#   docker build -t qsmbids .
+#   docker run --rm -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -u "$(id -u):$(id -g)" \
+#       qsmbids /data /out participant -w /out/work
+#
+# A release build passes a base image by digest: --build-arg BASE=python:...@sha256:...
+ARG BASE=python:3.11-slim-bookworm
+
+# ---------------------------------------------------------------------------------- build
+FROM ${BASE} AS build
+
+RUN python3 -m venv /opt/qsmbids
+ENV PATH=/opt/qsmbids/bin:$PATH \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+WORKDIR /src
+
+# The dependencies are a layer of their own: a change of the program does not fetch them again.
+COPY pyproject.toml ./
+RUN python3 -c "import tomllib; \
+project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*project['dependencies'], sep='\n')" > /tmp/requirements.txt \
+    && python3 -m pip install --no-compile --requirement /tmp/requirements.txt
+
+# Compiled here because a read-only root cannot keep .pyc files: without them every process,
+# each worker included, spends seconds on compiling what it imports.
+RUN python3 -m compileall -q -j 2 /opt/qsmbids
+
+COPY LICENSE README.md ./
+COPY qsmbids ./qsmbids
+RUN python3 -m pip install --no-compile --no-deps . \
+    && python3 -m compileall -q -j 2 /opt/qsmbids
+
+# --------------------------------------------------------------------------------- image
+FROM ${BASE}
+
+# The standard library too, for the same reason; its tests hold files for Python 2.
+RUN python3 -m compileall -q -j 2 -x '/tests?/|/lib2to3/|/site-packages/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+COPY --from=build /opt/qsmbids /opt/qsmbids
+
+# A virtual environment does not see ~/.local of the host, PYTHONNOUSERSITE says it twice.
+# One thread per library: the program gives threads where they help. HOME and MPLCONFIGDIR are
+# only for work by hand inside the image: the program keeps its caches in its work folder,
+# which is why NUMBA_CACHE_DIR is not set here.
+ENV PATH=/opt/qsmbids/bin:$PATH \
+    LANG=C.UTF-8 \
+    PYTHONNOUSERSITE=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MKL_NUM_THREADS=1 \
+    NUMEXPR_NUM_THREADS=1 \
+    ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 \
+    NIPYPE_NO_ET=1 \
+    NO_ET=1 \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib
+
+ARG VERSION=""
+ARG QSMBIDS_CONTAINER_TAG=""
+ENV QSMBIDS_CONTAINER_TAG=${QSMBIDS_CONTAINER_TAG}
+LABEL org.opencontainers.image.title="qsmbids" \
+      org.opencontainers.image.description="A BIDS App from raw multi-echo GRE to age-aware quantitative susceptibility maps" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+
+# Any other uid works as well (docker run -u, Apptainer): nothing in the image is private.
+USER 1000:1000
+WORKDIR /tmp
+ENTRYPOINT ["qsmbids"]

@@ -1,0 +1,34 @@
+#!/bin/bash
+# qsmbids on PBS Professional or OpenPBS: one array element per participant.
+#
+#   ls -d "$BIDS"/sub-* | xargs -n 1 basename > participants.txt
+#   qsub -J 1-$(wc -l < participants.txt) pbs_array.sh
+#
+# (Torque: qsub -t instead of -J, and PBS_ARRAYID instead of PBS_ARRAY_INDEX.)
+#
+#PBS -N qsmbids
+#PBS -l select=1:ncpus=2:mem=8gb
+#PBS -l walltime=02:00:00
+#PBS -j oe
+set -euo pipefail
+cd "$PBS_O_WORKDIR"
+
+# ---- what the program may use: the same figures as in the request above, memory less a tenth
+CPUS=2
+MEMORY=7200M
+
+# ---- where things are: change these four lines
+BIDS=${BIDS:-$PWD/bids}
+OUT=${OUT:-$PWD/derivatives/qsmbids}
+SCRATCH=${SCRATCH:-$PWD/scratch}
+IMAGE=${IMAGE:-$PWD/qsmbids.sif}
+
+PARTICIPANT=$(sed -n "${PBS_ARRAY_INDEX}p" "${PARTICIPANTS:-participants.txt}")
+WORK=$SCRATCH/$PARTICIPANT # one work folder per element: two runs cannot share one
+mkdir -p "$OUT" "$WORK/steps" "$WORK/tmp"
+
+# exec makes the program the job's own process, so that it gets the signals of the scheduler
+exec apptainer run --cleanenv --containall --workdir "$WORK/tmp" \
+    --bind "$BIDS:/data:ro" --bind "$OUT:/out" --bind "$WORK/steps:/work" "$IMAGE" \
+    /data /out participant --participant-label "$PARTICIPANT" --work-dir /work \
+    --nprocs "$CPUS" --mem "$MEMORY"
