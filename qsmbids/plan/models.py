@@ -125,7 +125,9 @@ class Acquisition:
     """One GRE scan: everything that is reconstructed together.
 
     An acquisition with an error keeps what could be found out; a shape of zeros, a NaN
-    echo time and a decision whose value is None stand for what could not.
+    echo time and a decision whose value is None stand for what could not. A usable one is
+    complete, except that magnitude alone (no phase scaling) needs no field: its frequency
+    may be None.
     """
 
     entities: tuple[tuple[str, str], ...]  # (('sub', '01'), ('ses', '1'), ...) in BIDS order
