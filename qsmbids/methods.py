@@ -219,3 +219,17 @@ def _convert(value: Any, default: Any, where: str) -> Any:
             'Write it as --param STAGE.NAME=VALUE.'
         ) from None
     return value
+
+
+def markdown_table() -> str:
+    """Return all methods with their parameters and defaults, as in ``docs/processing.md``."""
+    lines = ['| stage | method | what it does | parameters and defaults |', '|---|---|---|---|']
+    for method in CATALOGUE:
+        defaults = dataclasses.asdict(method.parameter_class()())
+        shown = ', '.join(f'`{key}={value}`' for key, value in defaults.items())
+        default = ' (default)' if DEFAULT_METHODS[method.stage] == method.name else ''
+        lines.append(
+            f'| {method.stage} | `{method.name}`{default} | {method.label}: {method.summary} '
+            f'| {shown or "none"} |'
+        )
+    return '\n'.join(lines)

@@ -112,7 +112,8 @@ def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
     fields = {k: acquisition.metadata[k] for k in _PASSED_ON if k in acquisition.metadata}
     times = [round(te, 9) for te in acquisition.echo_times_s]
     fields['EchoTime'] = times[0] if len(times) == 1 else times
-    fields['ImagingFrequency'] = acquisition.imaging_frequency_mhz.value
+    if acquisition.imaging_frequency_mhz.value is not None:  # R2* does not need it
+        fields['ImagingFrequency'] = acquisition.imaging_frequency_mhz.value
     fields['B0Direction'] = [round(float(v), 6) for v in acquisition.b0_direction.value]
     if acquisition.age_years is not None:
         fields['AgeYears'] = acquisition.age_years.value

@@ -91,10 +91,14 @@ def _acquisition(acquisition: Acquisition) -> str:
     ]
     more = f', {", ".join(sequence)}' if sequence else ''
     frequency = acquisition.imaging_frequency_mhz.value
+    field = (
+        ' at an unknown field strength'  # enough for R2*
+        if frequency is None
+        else f' at {acquisition.field_strength_t:.3g} T (imaging frequency {frequency:.5g} MHz)'
+    )
     return (
-        f'Gradient echo images with {echoes} were acquired at {acquisition.field_strength_t:.3g} '
-        f'T (imaging frequency {frequency:.5g} MHz){on}, with a matrix of {matrix}, voxels of '
-        f'{voxel} mm{more}.'
+        f'Gradient echo images with {echoes} were acquired{field}{on}, with a matrix of '
+        f'{matrix}, voxels of {voxel} mm{more}.'
     )
 
 

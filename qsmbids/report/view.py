@@ -100,8 +100,10 @@ def inputs_view(acquisition: Acquisition, result: AcquisitionResult) -> list[dic
     b0 = ', '.join(fixed(v, 3) for v in grid.b0_direction)
     frequency = acquisition.imaging_frequency_mhz
     rows = [
-        _row('Field strength', f'{acquisition.field_strength_t:.3g} T', frequency,
-             f'imaging frequency {frequency.value:.6g} MHz'),
+        _row('Field strength', 'unknown' if frequency.value is None
+             else f'{acquisition.field_strength_t:.3g} T', frequency,
+             'not needed for R2*' if frequency.value is None
+             else f'imaging frequency {frequency.value:.6g} MHz'),
         _row('Field direction', f'({b0})', acquisition.b0_direction, 'unit vector, voxel axes'),
         _row('Obliquity', f'{grid.oblique_angle_deg:.1f}°', acquisition.b0_direction,
              'angle between B0 and the nearest voxel axis'),

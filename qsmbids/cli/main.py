@@ -1,0 +1,75 @@
+"""The BIDS App: ``qsmbids BIDS_DIR OUTPUT_DIR {participant,group}``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from qsmbids.cli import exit_codes
+from qsmbids.cli.parser import parse
+from qsmbids.config import Config
+from qsmbids.execution.environment import prepare_environment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    config = parse(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return run(config)
+    except KeyboardInterrupt:
+        print('\nInterrupted. Finished steps are kept: the same command goes on from here.')
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.INTERNAL
+
+
+def run(config: Config) -> int:
+    """Run the levels that were asked for; return the exit code of the worst."""
+    if not config.dry_run:
+        problem = _cannot_write(config)
+        if problem:
+            print(problem, file=sys.stderr)
+            return exit_codes.USAGE
+        prepare_environment(config.work_dir, config.random_seed)
+    codes = []
+    if 'participant' in config.levels:
+        from qsmbids.cli.participant import run_participants
+
+        codes.append(run_participants(config))
+    nothing = exit_codes.NOTHING_USABLE in codes
+    if 'group' in config.levels and not config.dry_run and not nothing:
+        from qsmbids.cli.group import run_group_level
+
+        codes.append(run_group_level(config))
+    return max(codes, default=exit_codes.OK)
+
+
+def _cannot_write(config: Config) -> str:
+    """Return what to tell when a folder cannot be written to, or ''."""
+    for option, folder in (('output folder', config.output_dir), ('--work-dir', config.work_dir)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return _no_folder(option, folder, error.strerror or str(error))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return _no_folder(option, folder, 'no permission')
+    return ''
+
+
+def _no_folder(option: str, folder: Path, why: str) -> str:
+    return (
+        f'The {option} {folder} cannot be written to: {why}.\n'
+        'Results and intermediate files need a place.\n'
+        'Give a folder that you may write to (in a container: one that is mounted, with -w).'
+    )
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Turn SIGTERM into an orderly end: locks are released and workers stopped on the way."""
+    raise SystemExit(exit_codes.TERMINATED)

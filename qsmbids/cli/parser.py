@@ -1,0 +1,345 @@
+"""The command line of ``qsmbids``: arguments to a frozen Config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from qsmbids import __version__, methods
+from qsmbids.config import DEFAULT_SEED, REFERENCES, REGISTRATION_PRESETS, Config
+from qsmbids.execution.limits import available_cpus, available_memory_gb
+
+_EPILOG = """\
+examples (positional arguments first):
+  qsmbids /data /out participant --participant-label 01 02
+  qsmbids /data /out participant group --nprocs 4 --mem 12G
+  qsmbids /data /out participant --dry-run
+
+exit codes: 0 all complete, 1 some acquisitions failed, 2 usage, 65 nothing usable found,
+70 internal error, 130 interrupted, 143 terminated
+"""
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Show defaults, keep the examples as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        if action.default in (None, False, [], (), ''):
+            return action.help or ''
+        return super()._get_help_string(action) or ''
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the argument parser."""
+    parser = argparse.ArgumentParser(
+        prog='qsmbids',
+        description='From raw multi-echo GRE in BIDS to susceptibility maps, an age-specific '
+        'atlas in the space of the scan, region tables and a report.',
+        epilog=_EPILOG,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument('bids_dir', type=Path, help='the BIDS dataset; it is only read')
+    parser.add_argument('output_dir', type=Path, help='where the derivatives go')
+    parser.add_argument(
+        'analysis_level',
+        nargs='+',
+        choices=('participant', 'group'),
+        help='participant makes maps, tables and reports; group merges the tables',
+    )
+    parser.add_argument('--version', action='version', version=f'qsmbids {__version__}')
+    _add_input(parser.add_argument_group('which data'))
+    _add_reconstruction(parser.add_argument_group('reconstruction'))
+    _add_atlas(parser.add_argument_group('atlas and regions'))
+    _add_execution(parser.add_argument_group('how to run'))
+    return parser
+
+
+def _both(name: str) -> list[str]:
+    """Return the spellings with dashes and with underscores."""
+    return list(dict.fromkeys([f'--{name}', '--' + name.replace('-', '_')]))
+
+
+def _add_input(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        *_both('participant-label'), nargs='+', default=[], metavar='LABEL',
+        help='participants to process, with or without sub- (default: all)',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('session-label'), *_both('session-id'), nargs='+', default=[], metavar='LABEL',
+        dest='session_label', help='sessions to process, with or without ses- (default: all)',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('bids-filter-file'), type=Path, metavar='FILE',
+        help='JSON with the keys megre and t1w and entities to match; null means without the '
+        'entity, "*" means any',
+    )  # fmt: skip
+    group.add_argument(
+        '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
+        help='other derivatives to use: brain masks (*_desc-brain_mask) found there are taken',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('mask-derivatives'), type=Path, metavar='PATH',
+        help='short for -d masks=PATH',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('skip-bids-validation'), *_both('skip-bids-validator'), action='store_true',
+        help='accepted for compatibility: the checks that a reconstruction needs always run',
+    )  # fmt: skip
+    group.add_argument('--age', type=float, metavar='YEARS', help='age, instead of the tables')
+
+
+def _add_reconstruction(group: argparse._ArgumentGroup) -> None:
+    stages = {
+        'unwrapping': 'unwrapping',
+        'background-removal': 'background',
+        'inversion': 'inversion',
+    }
+    for option, stage in stages.items():
+        group.add_argument(
+            *_both(option), choices=methods.names(stage), dest=f'method_{stage}',
+            default=methods.DEFAULT_METHODS[stage],
+            help='; '.join(f'{n}: {methods.get(stage, n).summary}' for n in methods.names(stage)),
+        )  # fmt: skip
+    group.add_argument(
+        '--param', nargs='+', default=[], metavar='STAGE.NAME=VALUE',
+        help='parameters of the chosen methods, e.g. inversion.threshold=0.2; stages are '
+        + ', '.join(methods.STAGES),
+    )  # fmt: skip
+    group.add_argument(
+        *_both('reference-region'), default='whole-brain', metavar='REGION',
+        help=f'what has susceptibility zero: {", ".join(REFERENCES)}, or a region of the atlas',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('phase-sign'), choices=('auto', '+', '-'), default='auto',
+        help='sign of the phase in the files for paramagnetic sources',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('b0-dir'), type=float, nargs=3, metavar=('X', 'Y', 'Z'),
+        help='direction of B0 along the voxel axes, when the affine cannot tell',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('field-strength'), type=float, metavar='TESLA',
+        help='when the sidecars hold neither ImagingFrequency nor MagneticFieldStrength',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('recon-only'), action='store_true', help='maps only: no atlas, no region tables'
+    )
+
+
+def _add_atlas(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '--atlas', default='QSMLifespan', metavar='NAME|PATH',
+        help='the built-in atlas, or a folder in TemplateFlow layout with cohorts',
+    )  # fmt: skip
+    group.add_argument('--cohort', default='', metavar='N', help='cohort, instead of by age')
+    group.add_argument(
+        *_both('strict-age'), action='store_true',
+        help='refuse an age that the atlas does not cover, instead of the nearest cohort',
+    )  # fmt: skip
+    group.add_argument(
+        '--registration', choices=REGISTRATION_PRESETS, default='standard',
+        help='how much time to spend on registration',
+    )  # fmt: skip
+
+
+def _add_execution(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '-w', *_both('work-dir'), type=Path, metavar='PATH',
+        help='intermediate files; keep it to resume (default: ./work)',
+    )  # fmt: skip
+    group.add_argument(
+        '--nprocs', '--nthreads', *_both('n-cpus'), type=int, metavar='N', dest='nprocs',
+        help='processors to use in all (default: what this process may use)',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('omp-nthreads'), type=int, metavar='N',
+        help='threads of one step (default: processors / acquisitions, at most 8)',
+    )  # fmt: skip
+    group.add_argument(
+        '--mem', *_both('mem-mb'), type=memory_gb, metavar='SIZE', dest='mem_gb',
+        help='memory to use: a bare number is MB, or with K, M, G, T (default: what is free)',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('random-seed'), type=int, default=DEFAULT_SEED, metavar='N',
+        help='seed of the registration; equal seeds give equal results',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('dry-run'), action='store_true', help='say what would be done and why, and exit'
+    )
+    group.add_argument(
+        *_both('reports-only'), action='store_true',
+        help='make the pages again from the results of an earlier run',
+    )  # fmt: skip
+    group.add_argument(
+        *_both('clean-workdir'), action='store_true', help='empty the work folder first'
+    )
+    group.add_argument(
+        *_both('stop-on-first-crash'), action='store_true', help='do not go on with the others'
+    )
+    group.add_argument(
+        *_both('use-plugin'), *_both('nipype-plugin-file'), type=Path, metavar='FILE',
+        dest='use_plugin', help='YAML with plugin and plugin_args for Nipype',
+    )  # fmt: skip
+    group.add_argument('-v', '--verbose', action='count', default=0, help='say more; -vv, -vvv')
+    group.add_argument('--notrack', action='store_true', help='accepted; nothing is ever sent')
+
+
+def memory_gb(text: str) -> float:
+    """Return a memory size in GB (10^9 bytes).
+
+    Examples
+    --------
+    >>> memory_gb('8000'), memory_gb('8G'), memory_gb('512M')
+    (8.0, 8.0, 0.512)
+    """
+    factor = {'K': 1e-6, 'M': 1e-3, 'G': 1.0, 'T': 1e3}
+    body = text.strip().upper().removesuffix('B')
+    unit = body[-1:] if body[-1:] in factor else ''
+    try:
+        value = float(body.removesuffix(unit)) * factor[unit or 'M']
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f'{text!r} is no memory size; write 8000, 8G or 512M')
+    return value
+
+
+def parse(argv: Sequence[str] | None = None) -> Config:
+    """Read the command line; wrong usage ends the program with exit code 2."""
+    parser = build_parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(argv)
+    bids_dir, output_dir = args.bids_dir.resolve(), args.output_dir.resolve()
+    work_dir = (args.work_dir or Path('work')).resolve()
+    _check_paths(parser, args, bids_dir, output_dir, work_dir)
+    derivatives = _derivatives(parser, args.derivatives)
+    if args.mask_derivatives:
+        derivatives['masks'] = args.mask_derivatives.resolve()
+    for name, path in derivatives.items():
+        if not path.is_dir():
+            parser.error(f'--derivatives {name}: no such folder: <{path}>')
+    cpus = available_cpus()
+    nprocs = args.nprocs or cpus
+    if nprocs < 1 or (args.omp_nthreads is not None and args.omp_nthreads < 1):
+        parser.error('--nprocs and --omp-nthreads must be at least 1')
+    chosen = dict(methods.DEFAULT_METHODS)
+    for stage in ('unwrapping', 'background', 'inversion'):
+        chosen[stage] = getattr(args, f'method_{stage}')
+    return Config(
+        bids_dir=bids_dir,
+        output_dir=output_dir,
+        work_dir=work_dir,
+        levels=tuple(level for level in ('participant', 'group') if level in args.analysis_level),
+        participant_labels=_labels(args.participant_label, 'sub-'),
+        session_labels=_labels(args.session_label, 'ses-'),
+        filters=_filters(parser, args.bids_filter_file),
+        derivatives=derivatives,
+        methods=chosen,
+        params=_params(parser, args.param, chosen),
+        reference=args.reference_region,
+        age_years=args.age,
+        strict_age=args.strict_age,
+        atlas=args.atlas,
+        cohort=args.cohort,
+        registration=args.registration,
+        recon_only=args.recon_only,
+        phase_sign=args.phase_sign,
+        b0_dir=tuple(args.b0_dir) if args.b0_dir else None,
+        field_strength_t=args.field_strength,
+        random_seed=args.random_seed,
+        nprocs=nprocs,
+        omp_nthreads=min(args.omp_nthreads or 0, nprocs),
+        mem_gb=args.mem_gb or round(0.9 * available_memory_gb(), 2),
+        plugin_file=args.use_plugin,
+        clean_workdir=args.clean_workdir,
+        stop_on_first_crash=args.stop_on_first_crash,
+        reports_only=args.reports_only,
+        dry_run=args.dry_run,
+        verbose=args.verbose,
+        command=shlex.join(['qsmbids', *argv]),
+        run_id=f'{datetime.now():%Y%m%d-%H%M%S}_{uuid.uuid4()}',
+    )
+
+
+def _check_paths(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    bids_dir: Path,
+    output_dir: Path,
+    work_dir: Path,
+) -> None:
+    if not bids_dir.is_dir():
+        parser.error(f'no such folder: <{args.bids_dir}>')
+    if output_dir == bids_dir:
+        place = bids_dir / 'derivatives' / f'qsmbids-{__version__}'
+        parser.error(f'the output folder is the dataset itself; use for example <{place}>')
+    if work_dir.is_relative_to(bids_dir):
+        parser.error('the work folder must not lie inside the dataset; choose another --work-dir')
+    for option, path in (
+        ('--bids-filter-file', args.bids_filter_file),
+        ('--use-plugin', args.use_plugin),
+    ):
+        if path is not None and not path.is_file():
+            parser.error(f'{option}: no such file: <{path}>')
+    if args.age is not None and not 0 <= args.age <= 120:
+        parser.error(f'--age {args.age:g} is not an age in years')
+
+
+def _labels(values: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(sorted({value.removeprefix(prefix) for value in values}))
+
+
+def _derivatives(parser: argparse.ArgumentParser, values: Sequence[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, path = value.partition('=')
+        if not equals:
+            name, path = Path(value).name, value
+        if name in found:
+            parser.error(f'--derivatives names {name!r} twice')
+        found[name] = Path(path).resolve()
+    return found
+
+
+def _filters(parser: argparse.ArgumentParser, path: Path | None) -> dict | None:
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        parser.error(f'--bids-filter-file <{path}> is not readable JSON: {error}')
+    unknown = set(found) - {'megre', 't1w'} if isinstance(found, dict) else {'(not an object)'}
+    if unknown:
+        parser.error(
+            f'--bids-filter-file <{path}> has unknown keys {", ".join(sorted(unknown))}; '
+            'known are megre and t1w'
+        )
+    return found
+
+
+def _params(
+    parser: argparse.ArgumentParser, values: Sequence[str], chosen: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for value in values:
+        place, equals, text = value.partition('=')
+        stage, dot, name = place.partition('.')
+        if not (equals and dot) or stage not in methods.STAGES:
+            parser.error(
+                f'--param {value}: write STAGE.NAME=VALUE with a stage of '
+                f'{", ".join(methods.STAGES)}'
+            )
+        found.setdefault(stage, {})[name] = text
+    for stage, overrides in found.items():
+        try:
+            methods.get(stage, chosen[stage]).make_parameters(overrides)
+        except ValueError as error:
+            parser.error(str(error))
+    return found

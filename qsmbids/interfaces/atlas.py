@@ -1,0 +1,182 @@
+"""Bringing the age-specific atlas to the scan, maps to the atlas, and measuring regions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, isdefined, traits
+
+from qsmbids.atlas.dataset import AtlasFiles
+from qsmbids.bids.dataset import to_tsv
+from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec, load, load_mask
+
+
+class _RegisterInputSpec(StepInputSpec):
+    magnitude = File(exists=True, mandatory=True, desc='root sum of squares magnitude')
+    chi = File(exists=True, mandatory=True, desc='ppm, any reference')
+    brain_mask = File(exists=True, mandatory=True)
+    qsm_mask = File(exists=True, mandatory=True, desc='where chi is valid')
+    t1w = traits.Str('', usedefault=True, desc='T1w image of the session; empty: none')
+    template = traits.Dict(mandatory=True, desc='files of the cohort')
+    preset = traits.Str(mandatory=True)
+    seed = traits.Int(mandatory=True)
+
+
+class _RegisterOutputSpec(StepOutputSpec):
+    xfm_forward = File(desc='resamples the scan onto the atlas')
+    xfm_inverse = File(desc='resamples the atlas onto the scan')
+
+
+class Register(Step):
+    """Register a scan to the cohort of the atlas."""
+
+    title = 'registration to the atlas'
+    input_spec = _RegisterInputSpec
+    output_spec = _RegisterOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Register; keep both transforms and the quality numbers."""
+        from qsmbids.atlas.register import register_to_template
+
+        i = self.inputs
+        registration = register_to_template(
+            magnitude=Path(i.magnitude), chi=Path(i.chi), mask=Path(i.brain_mask),
+            chi_mask=Path(i.qsm_mask), template=_template(i.template), out_dir=folder / 'ants',
+            t1w=Path(i.t1w) if i.t1w else None, preset=i.preset, seed=i.seed, threads=1,
+        )  # fmt: skip
+        return {
+            'xfm_forward': registration.forward[0],
+            'xfm_inverse': registration.inverse[0],
+            'record': {'registration': dict(registration.quality)},
+        }
+
+
+class _WarpAtlasInputSpec(StepInputSpec):
+    xfm_inverse = File(exists=True, mandatory=True)
+    reference = File(exists=True, mandatory=True, desc='image of the scan: the grid')
+    brain_mask = File(exists=True, mandatory=True, desc='the atlas is shown inside it')
+    template = traits.Dict(mandatory=True)
+
+
+class _WarpAtlasOutputSpec(StepOutputSpec):
+    dseg = File(desc='labels in the space of the scan')
+    template_chi = File(desc='expected susceptibility in the space of the scan, ppm')
+
+
+class WarpAtlas(Step):
+    """Bring labels and expected susceptibility into the space of the scan."""
+
+    title = 'atlas in the space of the scan'
+    input_spec = _WarpAtlasInputSpec
+    output_spec = _WarpAtlasOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Warp with one interpolation each."""
+        from qsmbids.atlas.transforms import labels_to_native, map_to_native
+
+        i = self.inputs
+        template, reference = _template(i.template), Path(i.reference)
+        inverse = [i.xfm_inverse]
+        dseg, chi = folder / 'dseg.nii', folder / 'template_chi.nii'
+        labels_to_native(inverse, template.dseg, reference, dseg)
+        map_to_native(inverse, template.chi, reference, chi, mask=Path(i.brain_mask))
+        return {'dseg': str(dseg), 'template_chi': str(chi)}
+
+
+class _MapsToAtlasInputSpec(StepInputSpec):
+    xfm_forward = File(exists=True, mandatory=True)
+    template = traits.Dict(mandatory=True)
+    chi = File(exists=True, desc='ppm')
+    rss = File(exists=True)
+    r2star = File(exists=True, desc='1/s')
+
+
+class _MapsToAtlasOutputSpec(StepOutputSpec):
+    norm_chi = File(desc='ppm')
+    norm_rss = File()
+    norm_r2star = File(desc='1/s')
+
+
+class MapsToAtlas(Step):
+    """Bring the maps into the space of the atlas."""
+
+    title = 'maps in atlas space'
+    input_spec = _MapsToAtlasInputSpec
+    output_spec = _MapsToAtlasOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Warp each map that there is with one interpolation."""
+        from qsmbids.atlas.transforms import map_to_template
+
+        i = self.inputs
+        template, outputs = _template(i.template), {}
+        for key in ('chi', 'rss', 'r2star'):
+            source = getattr(i, key)
+            if isdefined(source):
+                path = folder / f'norm_{key}.nii'
+                map_to_template([i.xfm_forward], Path(source), template.chi, path)
+                outputs[f'norm_{key}'] = str(path)
+        return outputs
+
+
+class _RegionsInputSpec(StepInputSpec):
+    chi = File(exists=True, mandatory=True, desc='referenced, ppm')
+    r2star = File(exists=True, desc='1/s')
+    dseg = File(exists=True, mandatory=True)
+    brain_mask = File(exists=True, mandatory=True)
+    qsm_mask = File(exists=True, mandatory=True)
+    labels = traits.List(traits.Dict, mandatory=True, desc='label table')
+    region = traits.Str(mandatory=True, desc='reference of the map, in words')
+
+
+class _RegionsOutputSpec(StepOutputSpec):
+    regions_chi = File(desc='TSV, its JSON beside it')
+    regions_r2star = File(desc='TSV, its JSON beside it')
+
+
+class Regions(Step):
+    """Measure the maps in the regions."""
+
+    title = 'region tables'
+    input_spec = _RegionsInputSpec
+    output_spec = _RegionsOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Write a table for each map."""
+        i = self.inputs
+        brain = load_mask(i.brain_mask)
+        maps = [('chi', 'ppm', load_mask(i.qsm_mask), i.region)]
+        if isdefined(i.r2star):
+            maps.append(('r2star', '1/s', brain, ''))
+        return {
+            f'regions_{key}': self._table(folder, key, unit, reliable, brain, reference)
+            for key, unit, reliable, reference in maps
+        }
+
+    def _table(
+        self, folder: Path, key: str, unit: str, reliable: np.ndarray, brain: np.ndarray,
+        reference: str,
+    ) -> str:  # fmt: skip
+        from qsmbids.atlas.geometry import Label
+        from qsmbids.atlas.regions import data_dictionary, region_table
+
+        i = self.inputs
+        image = nib.load(getattr(i, key))
+        labels = np.rint(np.asanyarray(nib.load(i.dseg).dataobj)).astype(np.int32)
+        rows = region_table(
+            load(getattr(i, key)), labels, [Label(**row) for row in i.labels],
+            float(abs(np.linalg.det(image.affine[:3, :3]))), reliable, brain_mask=brain,
+        )  # fmt: skip
+        path = folder / f'regions_{key}.tsv'
+        path.write_text(to_tsv(rows, list(rows[0])), encoding='utf-8')
+        dictionary = json.dumps(data_dictionary(unit, reference), indent=2) + '\n'
+        path.with_suffix('.json').write_text(dictionary, encoding='utf-8')
+        return str(path)
+
+
+def _template(files: dict[str, str]) -> AtlasFiles:
+    return AtlasFiles(**{key: Path(path) for key, path in files.items()})

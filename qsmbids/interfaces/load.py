@@ -1,0 +1,81 @@
+"""Reading the echoes of an acquisition: magnitude, and phase in radians on one scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import File, traits
+
+from qsmbids import qsm
+from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec, save
+
+
+class _LoadGreInputSpec(StepInputSpec):
+    echoes = traits.List(
+        traits.Dict, mandatory=True, desc='magnitude, phase, real, imag and volume of each echo'
+    )
+    affine = traits.List(traits.List(traits.Float), mandatory=True, desc='to scanner mm')
+    scaling = traits.Dict(desc='slope, intercept, complex and sign of the phase; empty: none')
+    sources = traits.List(
+        File(exists=True), mandatory=True, desc='the same files: their times decide re-running'
+    )
+
+
+class _LoadGreOutputSpec(StepOutputSpec):
+    magnitude = File(desc='(x, y, z, echo), arbitrary units')
+    phase = File(desc='(x, y, z, echo), rad')
+    phase_first = File(desc='wrapped phase of the first echo, rad')
+    phase_last = File(desc='wrapped phase of the last echo, rad')
+    rss = File(desc='root sum of squares of the magnitudes')
+
+
+class LoadGre(Step):
+    """Read all echoes of an acquisition and bring their phase to radians."""
+
+    title = 'reading the echoes'
+    input_spec = _LoadGreInputSpec
+    output_spec = _LoadGreOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Read, scale and save; NaN becomes 0 in both."""
+        echoes, scaling = self.inputs.echoes, self.inputs.scaling
+        first = nib.load(next(f for f in (echoes[0]['magnitude'], echoes[0]['real']) if f))
+        affine, shape = np.array(self.inputs.affine), first.shape[:3]
+        magnitude = np.empty((*shape, len(echoes)), np.float32, order='F')
+        phase = np.empty_like(magnitude) if scaling else None
+        for e, echo in enumerate(echoes):
+            if echo['real']:
+                m, p = qsm.complex_to_polar(_read(echo, 'real'), _read(echo, 'imag'))
+                magnitude[..., e] = m if not echo['magnitude'] else _read(echo, 'magnitude')
+                if phase is not None:
+                    phase[..., e] = p * scaling['sign']
+            else:
+                magnitude[..., e] = _read(echo, 'magnitude')
+                if phase is not None:
+                    phase[..., e] = qsm.scale_phase(
+                        _read(echo, 'phase'),
+                        scaling['slope'], scaling['intercept'], scaling['sign'],
+                    )  # fmt: skip
+        rss = np.sqrt(np.einsum('...e,...e->...', magnitude, magnitude))
+        outputs = {
+            'magnitude': save(magnitude, affine, folder / 'magnitude.nii'),
+            'rss': save(rss, affine, folder / 'rss.nii'),
+        }
+        if phase is not None:
+            outputs['phase'] = save(phase, affine, folder / 'phase.nii')
+            outputs['phase_first'] = save(phase[..., 0], affine, folder / 'phase_first.nii')
+            outputs['phase_last'] = save(phase[..., -1], affine, folder / 'phase_last.nii')
+        return outputs
+
+
+def _read(echo: dict[str, Any], kind: str) -> np.ndarray:
+    """Return one echo's image as float32 with NaN and infinity set to 0."""
+    data = nib.load(echo[kind]).dataobj
+    volume = echo['volume']
+    values = np.asarray(data if volume is None else data[..., volume], dtype=np.float32)
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

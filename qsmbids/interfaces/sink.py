@@ -1,0 +1,100 @@
+"""Writing results into the output folder: images, sidecars, figures, and a record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import File, InputMultiPath, isdefined, traits
+
+from qsmbids.bids import names as bids_names
+from qsmbids.bids.sidecars import sidecars
+from qsmbids.bids.write import copy, write_json
+from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec
+
+_FILE_KEYS = (
+    'chi', 'rss', 'brain_mask', 'qsm_mask', 'total_field', 'local_field', 'field_noise',
+    'fmap_magnitude', 'r2star', 't2star', 's0', 'xfm_forward', 'xfm_inverse', 'dseg',
+    'template_chi', 'regions_chi', 'regions_r2star', 'norm_chi', 'norm_r2star', 'norm_rss',
+)  # fmt: skip
+
+
+class _SinkInputSpec(StepInputSpec):
+    output_dir = traits.Str(mandatory=True)
+    bids_dir = traits.Str(mandatory=True)
+    acquisition = traits.Any(mandatory=True, desc='plan.models.Acquisition')
+    names = traits.Dict(mandatory=True, desc='key to path below the output folder')
+    settings = traits.Dict(desc='methods with their parameters, for sidecars and methods text')
+    atlas = traits.Dict(desc='name, cohort, age range of the atlas; empty: none')
+    part = traits.Enum('recon', 'atlas', mandatory=True)
+    records = InputMultiPath(File(exists=True), mandatory=True, desc='records of the steps')
+    figures = File(exists=True, desc='JSON list of figures')
+    for _key in _FILE_KEYS:
+        locals()[_key] = File(exists=True, desc=f'file of the output {_key}')
+    del _key
+
+
+class _SinkOutputSpec(StepOutputSpec):
+    out_record = File(desc='what the report is made from')
+
+
+class Sink(Step):
+    """Put the results of one half of the work (reconstruction, atlas) in their place.
+
+    Everything appears by rename, sidecar first, so that an image is never without one.
+    """
+
+    title = 'writing results'
+    input_spec = _SinkInputSpec
+    output_spec = _SinkOutputSpec
+
+    def compute(self, folder: Path) -> dict[str, Any]:
+        """Copy files, write sidecars and the record."""
+        i = self.inputs
+        out = Path(i.output_dir)
+        records = [json.loads(Path(r).read_text(encoding='utf-8')) for r in i.records]
+        facts: dict[str, Any] = {'atlas': dict(i.atlas)}
+        for record in records:
+            if 'reference' in record:
+                facts['reference'] = record['reference']
+        written: dict[str, int] = {}
+        contents = sidecars(i.acquisition, i.names, i.settings, facts, i.bids_dir)
+        for key, name in i.names.items():
+            source = getattr(i, key)
+            if not isdefined(source):
+                raise ValueError(f'The step that makes {name} gave nothing to write.')
+            side = out / bids_names.sidecar(name)
+            if key in contents:
+                write_json(side, contents[key])
+            else:  # a table brings its data dictionary along
+                copy(Path(source).with_suffix('.json'), side)
+            copy(Path(source), out / name)
+            written.update({str(p): p.stat().st_size for p in (side, out / name)})
+        figures = self._figures(out)
+        for figure in figures:
+            path = out / figure['path']
+            written[str(path)] = path.stat().st_size
+        key = i.acquisition.key
+        record_path = out / bids_names.record_path(i.acquisition.participant, key, i.part)
+        content = {
+            'key': key, 'part': i.part, 'names': i.names, 'settings': i.settings,
+            'facts': facts, 'figures': figures,
+            'steps': [{k: v for k, v in r.items() if k != 'files'} for r in records],
+        }  # fmt: skip
+        write_json(record_path, content)
+        written[str(record_path)] = record_path.stat().st_size
+        return {'out_record': str(record_path), 'record': {'written': written}}
+
+    def _figures(self, out: Path) -> list[dict[str, str]]:
+        """Copy the figures; return them with paths below the output folder."""
+        i = self.inputs
+        if not isdefined(i.figures):
+            return []
+        place = bids_names.figures_folder(i.acquisition.participant)
+        found = []
+        for figure in json.loads(Path(i.figures).read_text(encoding='utf-8')):
+            name = f'{place}/{Path(figure["path"]).name}'
+            copy(Path(figure['path']), out / name)
+            found.append({**figure, 'path': name})
+        return found

@@ -1,0 +1,251 @@
+"""The graph of one acquisition: about a dozen nodes, one per reconstruction step."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from nipype import Node, Workflow
+from nipype.interfaces.utility import Merge
+
+from qsmbids import __version__
+from qsmbids.config import Config
+from qsmbids.interfaces.base import Step
+from qsmbids.interfaces.field import FieldMap
+from qsmbids.interfaces.figures import Figures
+from qsmbids.interfaces.load import LoadGre
+from qsmbids.interfaces.mask import BrainMask
+from qsmbids.interfaces.quality import Quality
+from qsmbids.interfaces.relaxometry import Relaxometry
+from qsmbids.interfaces.sink import Sink
+from qsmbids.interfaces.susceptibility import BackgroundRemoval, DipoleInversion, Reference
+from qsmbids.plan.models import Acquisition
+from qsmbids.workflows.atlas import AtlasChoice, add_regions, add_registration
+from qsmbids.workflows.outcome import promised_names
+from qsmbids.workflows.settings import settings_of, steps_of
+
+_BASE_GB = 0.35  # an interpreter with the libraries loaded
+_ANTS_BYTES_PER_VOXEL = 240  # measured: 1.8 GB at 182x218x182
+_ATLAS_MEGAVOXELS = 7.2
+
+
+class GraphBuilder:
+    """Make the nodes of one acquisition, all with version, threads and memory estimate.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        What was found.
+    config : Config
+        What was asked for.
+    """
+
+    def __init__(self, acquisition: Acquisition, config: Config):
+        self.acquisition = acquisition
+        self.config = config
+        self.workflow = Workflow(name=workflow_name(acquisition.key))
+        self._megavoxels = float(np.prod(acquisition.shape)) / 1e6
+
+    def node(
+        self, interface: type[Step], name: str, stage: str = '', bytes_per_voxel: int = 24,
+        n_threads: int = 1, **inputs: Any,
+    ) -> Node:  # fmt: skip
+        """Make a node; a stage brings the version of its method and adds its memory."""
+        version = __version__
+        if stage:
+            method = self.config.method(stage)
+            version = f'{version} {self.config.code_version(stage)}'
+            bytes_per_voxel += method.bytes_per_voxel
+        memory = _BASE_GB + bytes_per_voxel * self._megavoxels / 1000
+        step = interface(code_version=version, threads=n_threads, **inputs)
+        node = Node(step, name=name, mem_gb=round(memory, 2), n_procs=n_threads)
+        self.workflow.add_nodes([node])
+        return node
+
+    @property
+    def registration_bytes(self) -> int:
+        """Bytes per voxel of ANTs, which works at the resolution of the atlas or coarser."""
+        atlas_voxels = 1e6 * _ATLAS_MEGAVOXELS
+        return round(_ANTS_BYTES_PER_VOXEL * atlas_voxels / (1e6 * self._megavoxels))
+
+    def connect(self, *args: Any) -> None:
+        """Connect two nodes."""
+        self.workflow.connect(*args)
+
+
+def init_acquisition_wf(
+    acquisition: Acquisition, config: Config, atlas: AtlasChoice | None
+) -> Workflow:
+    """Return the workflow of one acquisition.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        A usable acquisition of the plan.
+    config : Config
+        Settings of the run.
+    atlas : AtlasChoice or None
+        The cohort for its age; None leaves the atlas steps out.
+    """
+    b = GraphBuilder(acquisition, config)
+    threads = config.omp_nthreads
+    echo_bytes = 4 * len(acquisition.echoes)
+    times = list(acquisition.echo_times_s)
+    scaling = acquisition.phase_scaling
+    stages = steps_of(acquisition)
+    direction = [float(v) for v in acquisition.b0_direction.value]
+    load = b.node(
+        LoadGre, 'load', bytes_per_voxel=6 * echo_bytes,
+        echoes=[asdict(echo) for echo in acquisition.echoes],
+        affine=[list(map(float, row)) for row in acquisition.affine],
+        scaling={} if scaling is None else asdict(scaling),
+        sources=[f for echo in acquisition.echoes for f in echo.files],
+    )  # fmt: skip
+    mask = b.node(
+        BrainMask, 'brain_mask', 'mask', method=config.methods['mask'],
+        parameters=config.parameters('mask'), given_mask=acquisition.brain_mask,
+    )  # fmt: skip
+    b.connect(load, 'rss', mask, 'rss')
+    nodes: dict[str, tuple[Node, str]] = {
+        'rss': (load, 'rss'),
+        'brain_mask': (mask, 'brain_mask'),
+    }
+    steps = [load, mask]
+    if 'relaxometry' in stages:
+        relax = b.node(
+            Relaxometry, 'relaxometry', 'relaxometry', method=config.methods['relaxometry'],
+            parameters=config.parameters('relaxometry'), echo_times_s=times,
+        )  # fmt: skip
+        b.connect(load, 'magnitude', relax, 'magnitude')
+        b.connect(mask, 'brain_mask', relax, 'mask')
+        nodes |= {key: (relax, key) for key in ('r2star', 't2star', 's0')}
+        steps.append(relax)
+    if scaling is not None:
+        _add_susceptibility(b, nodes, steps, times, direction, threads)
+    parts = [('recon', steps)]
+    if scaling is not None:
+        atlas_steps = add_registration(b, atlas, nodes) if atlas else []
+        steps.append(_add_reference(b, nodes, atlas))
+        if atlas:
+            parts.append(('atlas', atlas_steps + add_regions(b, atlas, nodes)))
+    settings = settings_of(acquisition, config, dict(atlas.facts) if atlas else {})
+    for part, made_by in parts:
+        _add_sink(b, nodes, part, made_by, settings, atlas)
+    return b.workflow
+
+
+def _add_susceptibility(
+    b: GraphBuilder, nodes: dict, steps: list, times: list, direction: list, threads: int
+) -> None:
+    """Add phase to susceptibility: field map, background, inversion, quality."""
+    config = b.config
+    load, mask = nodes['rss'][0], nodes['brain_mask'][0]
+    field = b.node(
+        FieldMap, 'field_map', 'unwrapping', bytes_per_voxel=16 * len(times), n_threads=threads,
+        echo_times_s=times,
+        b0_direction=direction, offset_parameters=config.parameters('offset'),
+        unwrapping=config.methods['unwrapping'],
+        unwrapping_parameters=config.parameters('unwrapping'),
+    )  # fmt: skip
+    for key in ('magnitude', 'phase'):
+        b.connect(load, key, field, key)
+    b.connect(mask, 'brain_mask', field, 'brain_mask')
+    background = b.node(
+        BackgroundRemoval, 'background', 'background', n_threads=threads,
+        method=config.methods['background'], parameters=config.parameters('background'),
+        b0_direction=direction,
+    )  # fmt: skip
+    b.connect(field, 'total_field', background, 'total_field')
+    b.connect(field, 'reliable_mask', background, 'mask')
+    inversion = b.node(
+        DipoleInversion, 'inversion', 'inversion', n_threads=threads,
+        method=config.methods['inversion'], parameters=config.parameters('inversion'),
+        imaging_frequency_mhz=float(b.acquisition.imaging_frequency_mhz.value),
+        b0_direction=direction,
+    )  # fmt: skip
+    b.connect(background, 'local_field', inversion, 'local_field')
+    b.connect(background, 'qsm_mask', inversion, 'mask')
+    b.connect(field, 'field_noise', inversion, 'field_noise')
+    quality = b.node(Quality, 'quality', bytes_per_voxel=120, b0_direction=direction)
+    nodes |= {
+        'phase_first': (load, 'phase_first'), 'phase_last': (load, 'phase_last'),
+        'unwrapped_last': (field, 'unwrapped_last'),
+        'total_field': (field, 'total_field'), 'field_noise': (field, 'field_noise'),
+        'local_field': (background, 'local_field'), 'qsm_mask': (background, 'qsm_mask'),
+        'chi_raw': (inversion, 'chi'), 'fmap_magnitude': (load, 'rss'),
+    }  # fmt: skip
+    for key in ('unwrapped_last', 'local_field', 'field_noise', 'brain_mask', 'qsm_mask'):
+        b.connect(*nodes[key], quality, key)
+    b.connect(inversion, 'chi', quality, 'chi')
+    if 'r2star' in nodes:
+        b.connect(*nodes['r2star'], quality, 'r2star')
+    steps += [field, background, inversion, quality]
+
+
+def _add_reference(b: GraphBuilder, nodes: dict, atlas: AtlasChoice | None) -> Node:
+    """Add referencing; a region of the atlas needs its labels first."""
+    region = b.config.reference
+    values = list(atlas.reference_values) if atlas else []
+    reference = b.node(Reference, 'reference', region=region, values=values)
+    b.connect(*nodes['chi_raw'], reference, 'chi')
+    b.connect(*nodes['qsm_mask'], reference, 'mask')
+    if values:
+        b.connect(*nodes['dseg'], reference, 'dseg')
+    nodes['chi'] = (reference, 'chi')
+    return reference
+
+
+def _add_sink(
+    b: GraphBuilder, nodes: dict, part: str, steps: list, settings: dict, atlas: AtlasChoice | None
+) -> None:
+    """Add figures and sink of one half: the reconstruction is written even if the atlas fails."""
+    acquisition, config = b.acquisition, b.config
+    names = promised_names(acquisition, config, atlas.cohort if atlas else '', part)
+    figures = b.node(
+        Figures, f'figures_{part}', bytes_per_voxel=60, part=part, stem=acquisition.key,
+        b0_direction=list(map(float, acquisition.b0_direction.value)),
+        labels=[dict(row) for row in atlas.labels] if part == 'atlas' else [],
+    )  # fmt: skip
+    for key in Figures.wanted(part):
+        if key in nodes:
+            b.connect(*nodes[key], figures, key)
+    merge = Node(Merge(len(steps)), name=f'records_{part}', run_without_submitting=True)
+    for n, node in enumerate(steps, start=1):
+        b.connect(node, 'record', merge, f'in{n}')
+    sink = b.node(
+        Sink, f'ds_{part}', bytes_per_voxel=8, part=part, names=names, settings=settings,
+        output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
+        acquisition=acquisition, atlas=dict(atlas.facts) if atlas else {},
+    )  # fmt: skip
+    b.connect(merge, 'out', sink, 'records')
+    b.connect(figures, 'index', sink, 'figures')
+    for key in names:
+        b.connect(*nodes[key], sink, key)
+
+
+def workflow_name(key: str) -> str:
+    """Return a name that Nipype accepts; what had to be replaced is kept apart by a checksum.
+
+    Examples
+    --------
+    >>> workflow_name('sub-01_run-2')
+    'sub_01_run_2_wf'
+    >>> workflow_name('sub-01_acq-a+b') != workflow_name('sub-01_acq-a_b')
+    True
+    """
+    name = re.sub(r'[^A-Za-z0-9]', '_', key)
+    if re.search(r'[^A-Za-z0-9_-]', key):
+        name += f'_{zlib.crc32(key.encode()):08x}'
+    return f'{name}_wf'
+
+
+def init_run_wf(workflows: Sequence[Workflow], base_dir: str) -> Workflow:
+    """Return one workflow that holds those of several acquisitions."""
+    major, minor = __version__.split('.')[:2]
+    run = Workflow(name=f'qsmbids_{major}_{minor}_wf', base_dir=base_dir)
+    run.add_nodes(list(workflows))
+    return run

@@ -1,0 +1,207 @@
+"""After the graph: judge each acquisition, write its quality table and the participant's page.
+
+This runs outside the graph, so that a page exists also when something failed. It reads only
+what stands in the output folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qsmbids import __version__
+from qsmbids.bids import names as bids_names
+from qsmbids.bids.dataset import write_table
+from qsmbids.bids.write import write_json
+from qsmbids.config import Config
+from qsmbids.execution.failures import Failure
+from qsmbids.plan.models import Acquisition, Participant, Plan
+from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
+from qsmbids.report.page import write_participant_page
+from qsmbids.report.tables import read_table
+from qsmbids.workflows.outcome import Outcome, judge, promised_names
+from qsmbids.workflows.qc import qc_values
+
+Record = dict[str, Any]
+
+
+def finish(
+    plan: Plan,
+    config: Config,
+    failures: Sequence[tuple[str, Failure]],
+    cohorts: Mapping[str, str] | None = None,
+) -> list[Outcome]:
+    """Judge and report all usable acquisitions of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        Participants of this batch.
+    config : Config
+        Settings of the run.
+    failures : sequence of (str, Failure)
+        Key of the acquisition and what failed.
+    cohorts : mapping, optional
+        Key to the cohort chosen; by default what an earlier run recorded.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the plan.
+    """
+    outcomes = []
+    for person in plan.participants:
+        if not person.usable:
+            continue
+        own, results = [], []
+        for acquisition in person.usable:
+            records = _read_records(config.output_dir, acquisition)
+            cohort = _cohort(acquisition, records, config, cohorts)
+            names = promised_names(acquisition, config, cohort)
+            qc = qc_values(records)
+            if 'qc' in names and 'recon' in records:
+                _write_qc(config.output_dir / names['qc'], qc)
+            failed = [f for key, f in failures if key == acquisition.key]
+            failed = _with_kept_crash_files(failed, person.label, config)
+            outcome = judge(acquisition, names, config.output_dir, failed)
+            own.append(outcome)
+            results.append(_result(outcome, records, qc, config))
+        _write_status(person, own, config)
+        _write_page(person, results, config)
+        outcomes += own
+    return outcomes
+
+
+def write_pages_of_unusable(plan: Plan, config: Config) -> None:
+    """Write the page of each participant of whom nothing can be processed."""
+    for person in plan.participants:
+        if not person.usable:
+            _write_status(person, [], config)
+            _write_page(person, [], config)
+
+
+def _write_page(person: Participant, results: list[AcquisitionResult], config: Config) -> None:
+    write_participant_page(
+        config.output_dir / bids_names.report_path(person.label),
+        participant=person, results=results, command=config.command, version=__version__,
+        run_id=config.run_id,
+    )  # fmt: skip
+
+
+def _read_records(output_dir: Path, acquisition: Acquisition) -> dict[str, Record]:
+    """Return what the sinks recorded: 'recon' and 'atlas', where they exist."""
+    found = {}
+    for part in ('recon', 'atlas'):
+        path = output_dir / bids_names.record_path(acquisition.participant, acquisition.key, part)
+        try:
+            found[part] = json.loads(path.read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            continue  # that half did not get so far; the missing outputs say so
+    return found
+
+
+def _cohort(
+    acquisition: Acquisition,
+    records: Mapping[str, Record],
+    config: Config,
+    cohorts: Mapping[str, str] | None,
+) -> str:
+    if config.recon_only or acquisition.phase_scaling is None:
+        return ''
+    if cohorts is not None:
+        return cohorts.get(acquisition.key, '')
+    return str(records.get('atlas', {}).get('facts', {}).get('atlas', {}).get('cohort', ''))
+
+
+def _write_qc(path: Path, qc: Sequence[QCValue]) -> None:
+    columns = [(value.name, value.unit, value.meaning) for value in qc]
+    write_table(path, [{value.name: value.value for value in qc}], columns)
+
+
+def _result(
+    outcome: Outcome, records: Mapping[str, Record], qc: Sequence[QCValue], config: Config
+) -> AcquisitionResult:
+    """Collect everything that the page shows of an acquisition."""
+    acquisition, out = outcome.acquisition, config.output_dir
+    if not outcome.complete:
+        status = Status.FAILED
+    elif any(not value.plausible for value in qc):
+        status = Status.WARNINGS
+    else:
+        status = Status.COMPLETE
+    recon, atlas = records.get('recon', {}), records.get('atlas', {})
+    facts = recon.get('facts', {}) | atlas.get('facts', {})
+    chosen = dict(facts.get('atlas') or {})
+    if chosen and acquisition.age_years is not None:
+        chosen['age_used'] = acquisition.age_years.value
+    errors = [
+        {'node': f.title, 'message': f.message, 'hint': '', 'crash_file': f.crash_file}
+        for f in outcome.failures
+    ]
+    if outcome.missing and not errors:
+        errors.append(
+            {
+                'node': 'outputs',
+                'message': f'These files are missing: {", ".join(outcome.missing)}',
+                'hint': 'Run the same command again; with --clean-workdir if that does not help.',
+                'crash_file': '',
+            }
+        )
+    return AcquisitionResult(
+        key=acquisition.key,
+        acquisition=acquisition,
+        status=status,
+        figures=[
+            Figure(**{**figure, 'path': out / figure['path']})
+            for record in (recon, atlas)
+            for figure in record.get('figures', ())
+        ],
+        regions=_rows(out, outcome.names.get('regions_chi')),
+        regions_r2star=_rows(out, outcome.names.get('regions_r2star')),
+        qc=qc,
+        atlas=chosen,
+        reference=facts.get('reference') or {},
+        steps=[*recon.get('steps', ()), *atlas.get('steps', ())],
+        errors=errors,
+        settings=recon.get('settings') or {},
+        outputs=[path for path in outcome.names.values() if (out / path).is_file()],
+        curve_offset_ppm=float(chosen.get('curve_offset_ppm', 0.0)),
+    )
+
+
+def _rows(out: Path, name: str | None) -> list[dict[str, Any]]:
+    return read_table(out / name) if name and (out / name).is_file() else []
+
+
+def _write_status(person: Participant, outcomes: Sequence[Outcome], config: Config) -> None:
+    """Write how the run ended for a participant; the group level reads it."""
+    states = {
+        o.acquisition.key: {
+            'status': 'complete' if o.complete else 'failed',
+            'message': o.reason,
+        }
+        for o in outcomes
+    }
+    issues = [{**asdict(issue), 'severity': str(issue.severity)} for issue in person.all_issues]
+    path = config.output_dir / f'sub-{person.label}' / 'log' / config.run_id / 'status.json'
+    write_json(path, {'command': config.command, 'acquisitions': states, 'issues': issues})
+
+
+def _with_kept_crash_files(
+    failures: Sequence[Failure], label: str, config: Config
+) -> list[Failure]:
+    """Copy crash files beside the results, where they outlive the work folder."""
+    kept = []
+    for failure in failures:
+        source = Path(failure.crash_file) if failure.crash_file else None
+        if source is not None and source.is_file():
+            folder = config.output_dir / f'sub-{label}' / 'log' / config.run_id
+            folder.mkdir(parents=True, exist_ok=True)
+            path = Path(shutil.copy(source, folder))
+            failure = Failure(failure.node, failure.title, failure.message, str(path))
+        kept.append(failure)
+    return kept

@@ -1,0 +1,106 @@
+"""Whether a run is complete: judged by the outputs that were promised, not by silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+
+from qsmbids.bids import names as bids_names
+from qsmbids.config import Config
+from qsmbids.execution.failures import Failure
+from qsmbids.plan.models import Acquisition
+from qsmbids.workflows.settings import steps_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one acquisition.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+    names : mapping
+        Promised outputs, key to path below the output folder.
+    missing : tuple of str
+        Promised files that are absent or unreadable.
+    failures : tuple of Failure
+        Steps that failed.
+    """
+
+    acquisition: Acquisition
+    names: Mapping[str, str]
+    missing: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is there."""
+        return not self.missing and not self.failures
+
+    @property
+    def reason(self) -> str:
+        """One line on why it is not complete."""
+        if self.failures:
+            first = self.failures[0]
+            return f'{first.title}: {first.message.splitlines()[0]}'
+        return f'missing: {", ".join(self.missing[:3])}' if self.missing else ''
+
+
+def promised_names(
+    acquisition: Acquisition, config: Config, cohort: str, part: str = ''
+) -> dict[str, str]:
+    """Return the outputs that an acquisition will have, key to path.
+
+    Parameters
+    ----------
+    cohort : str
+        Cohort of the atlas; '' when there are no atlas outputs.
+    part : str
+        'recon' or 'atlas' for the outputs of one half, '' for all. The table of quality
+        numbers belongs to neither: it is written when both are known.
+    """
+    phase = acquisition.phase_scaling is not None
+    relaxation = 'relaxometry' in steps_of(acquisition)
+    recon = bids_names.output_names(acquisition.entities, phase=phase, relaxation=relaxation)
+    everything = bids_names.output_names(
+        acquisition.entities,
+        phase=phase,
+        relaxation=relaxation,
+        atlas=atlas_label(config.atlas) if cohort else '',
+        cohort=cohort,
+    )
+    if not part:
+        return everything
+    chosen = recon if part == 'recon' else {k: everything[k] for k in everything.keys() - recon}
+    return {key: chosen[key] for key in sorted(chosen) if key != 'qc'}
+
+
+def atlas_label(atlas: str) -> str:
+    """Return the label of an atlas that was given by name or by folder."""
+    return Path(atlas).name.removeprefix('tpl-')
+
+
+def judge(
+    acquisition: Acquisition,
+    names: Mapping[str, str],
+    output_dir: Path,
+    failures: Sequence[Failure] = (),
+) -> Outcome:
+    """Look for every promised file and its sidecar."""
+    wanted = bids_names.with_sidecars(names.values())
+    missing = tuple(path for path in wanted if not _readable(output_dir / path))
+    return Outcome(acquisition, names, missing, tuple(failures))
+
+
+def _readable(path: Path) -> bool:
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    if path.name.endswith('.nii.gz'):
+        try:
+            nib.load(path)
+        except (OSError, nib.filebasedimages.ImageFileError):
+            return False
+    return True

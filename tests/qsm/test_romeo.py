@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+
+from qsmbids.qsm.grid import Grid
+from qsmbids.qsm.phase import wrap
+from qsmbids.qsm.romeo import phase_quality, unwrap_romeo
+
+TIMES = np.array([0.004, 0.010, 0.016, 0.022])
+UNEVEN = np.array([0.004, 0.0095, 0.021])
+GRIDS = [Grid((36, 34, 32), (1, 1, 1)), Grid((40, 34, 18), (1, 1, 2.2))]
+GRID = GRIDS[0]
+IDS = pytest.mark.parametrize('grid', GRIDS, ids=['1 mm', '1 x 1 x 2.2 mm'])
+
+
+def column(values):
+    return np.asarray(values, float)[:, None, None, None]
+
+
+def axes_mm(grid):
+    centred = (
+        (np.arange(n) - (n - 1) / 2) * h for n, h in zip(grid.shape, grid.voxel_size, strict=True)
+    )
+    return np.meshgrid(*centred, indexing='ij', sparse=True)
+
+
+def sphere_and_ramp(grid):
+    """Field of a sphere of 5 mm, which is a hole of the mask, on a ramp: 340 Hz in all."""
+    x, y, z = axes_mm(grid)
+    r2 = x**2 + y**2 + z**2
+    radius = 5.0
+    dipole = 60 * (radius**2 / np.maximum(r2, 1)) ** 1.5 * (3 * z**2 / np.maximum(r2, 1) - 1)
+    brain = ((x / 17) ** 2 + (y / 16) ** 2 + (z / 15) ** 2) < 1
+    return dipole + 7 * x - 3 * y, brain & (r2 > radius**2)
+
+
+def signal(field, times, mask, snr_last=None, seed=0):
+    """True phase of the (noisy) data, unwrapped, and magnitude."""
+    strength = np.exp(-30 * column(times)) * np.where(mask, 1.0, 0.02)
+    truth = 2 * np.pi * column(times) * field
+    if snr_last is not None:
+        sigma = np.exp(-30 * times[-1]) / snr_last
+        noise = np.random.default_rng(seed).normal(0, sigma, (2, *strength.shape))
+        measured = strength + noise[0] + 1j * noise[1]
+        truth, strength = truth + np.angle(measured), np.abs(measured)
+    return truth, strength
+
+
+def turns_off(unwrapped, truth, mask):
+    """Whole turns between result and truth, (n_echo, n_voxel)."""
+    turns = (unwrapped - truth)[:, mask] / (2 * np.pi)
+    np.testing.assert_allclose(turns, np.rint(turns), atol=1e-3)  # the data are not changed
+    return np.rint(turns).astype(int)
+
+
+@IDS
+@pytest.mark.parametrize('times', [TIMES, UNEVEN], ids=['even', 'uneven'])
+def test_many_turns_around_a_hole_exactly(grid, times):
+    field, mask = sphere_and_ramp(grid)
+    truth, strength = signal(field, times, mask)
+    assert np.ptp(truth[-1][mask]) > 5 * 2 * np.pi
+    found = unwrap_romeo(wrap(truth), strength, times, mask, grid)
+    assert found.dtype == np.float32
+    assert not turns_off(found, truth, mask).any()
+    assert not found[:, ~mask].any()
+
+
+def test_single_echo_up_to_one_number_of_turns():
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, [0.008], mask)
+    truth += 11.0  # nothing tells where zero is
+    found = unwrap_romeo(wrap(truth), strength, [0.008], mask, GRID)
+    assert np.ptp(turns_off(found, truth, mask)) == 0
+    assert abs(found[0][mask].mean()) < np.pi + 0.5  # the choice closest to zero
+
+
+@IDS
+def test_hardly_a_voxel_is_wrong_at_snr_20(grid):
+    field, mask = sphere_and_ramp(grid)
+    truth, strength = signal(field, TIMES, mask, snr_last=20)
+    found = unwrap_romeo(wrap(truth), strength, TIMES, mask, grid)
+    wrong = turns_off(found, truth, mask) != 0
+    assert wrong.mean(axis=1).max() < 1e-3
+
+
+def test_echoes_agree_everywhere_in_noise():
+    """No region may be a turn off from one echo to the next."""
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, UNEVEN, mask, snr_last=20, seed=1)
+    found = unwrap_romeo(wrap(truth), strength, UNEVEN, mask, GRID)
+    rates = found[:, mask] / (2 * np.pi * UNEVEN[:, None])
+    jump_hz = 1 / UNEVEN  # what one turn would change
+    for echo in (1, 2):
+        apart = np.abs(rates[echo] - rates[0])
+        assert (apart > jump_hz[echo] / 2).mean() < 1e-3
+
+
+def test_two_components_are_consistent_over_echoes():
+    """Each has its own number of turns, told by the second echo."""
+    x, y, z = axes_mm(GRID)
+    field = 4 * y + 2 * z + np.where(x < 0, -70.0, 90.0)
+    mask = (np.abs(x) > 2) & (np.abs(y) < 13) & (np.abs(z) < 12) & (np.abs(x) < 16)
+    truth, strength = signal(field, TIMES, mask, snr_last=40)
+    found = unwrap_romeo(wrap(truth), strength, TIMES, mask, GRID)
+    turns = turns_off(found, truth, mask)
+    left = np.broadcast_to(x < 0, mask.shape)[mask]
+    for side in (left, ~left):
+        assert (turns[:, side] != 0).mean() < 1e-3
+
+
+def test_scattered_holes_and_single_voxels():
+    field, mask = sphere_and_ramp(GRID)
+    mask &= np.random.default_rng(2).random(mask.shape) > 0.1
+    mask[0, 0, 0] = mask[-1, -1, -1] = True  # alone at the border of the image
+    truth, strength = signal(0.3 * field, TIMES, mask)
+    found = unwrap_romeo(wrap(truth), strength, TIMES, mask, GRID)
+    alone = np.zeros_like(mask)
+    alone[0, 0, 0] = alone[-1, -1, -1] = True
+    assert not turns_off(found, truth, mask & ~alone).any()
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_mirrored_input_gives_the_mirrored_result(axis):
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, TIMES, mask, snr_last=30)
+    phase = wrap(truth)
+    found = unwrap_romeo(phase, strength, TIMES, mask, GRID)
+    mirrored = unwrap_romeo(
+        np.flip(phase, axis + 1), np.flip(strength, axis + 1), TIMES, np.flip(mask, axis), GRID
+    )
+    differs = np.abs(np.flip(mirrored, axis + 1) - found)[:, mask] > 1e-3
+    assert differs.mean() < 1e-3
+
+
+def test_opposite_phase_gives_the_opposite_result():
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, TIMES, mask)
+    found = unwrap_romeo(wrap(truth), strength, TIMES, mask, GRID)
+    opposite = unwrap_romeo(wrap(-truth), strength, TIMES, mask, GRID)
+    np.testing.assert_allclose(opposite, -found, atol=1e-4)
+
+
+def test_outside_the_mask_has_no_influence():
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, TIMES, mask, snr_last=20)
+    phase = wrap(truth)
+    expected = unwrap_romeo(phase, strength, TIMES, mask, GRID)
+    phase[:, ~mask] = np.random.default_rng(3).uniform(-3, 3, phase[:, ~mask].shape)
+    phase[:, 0] = strength[:, :, 0] = np.nan
+    np.testing.assert_array_equal(
+        unwrap_romeo(phase, strength, TIMES, mask, GRID), expected
+    )
+
+
+def test_unit_of_the_magnitude_does_not_matter():
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, TIMES, mask)
+    for scale in (1e-6, 1e9):
+        found = unwrap_romeo(wrap(truth), strength * scale, TIMES, mask, GRID)
+        assert not turns_off(found, truth, mask).any()
+
+
+def test_quality_tells_smooth_phase_from_noise():
+    rng = np.random.default_rng(4)
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(0.3 * field, TIMES, mask)
+    smooth = phase_quality(wrap(truth), strength, TIMES, mask)
+    noise = phase_quality(
+        rng.uniform(-np.pi, np.pi, truth.shape), rng.rayleigh(1.0, truth.shape), TIMES, mask
+    )
+    assert smooth.min() >= 0
+    assert smooth.max() <= 1
+    assert np.median(smooth[mask]) > 0.8
+    assert np.median(noise[mask]) < 0.35
+    assert not smooth[~mask].any()
+
+
+def test_unusable_input_is_refused():
+    field, mask = sphere_and_ramp(GRID)
+    truth, strength = signal(field, TIMES, mask)
+    with pytest.raises(ValueError, match='echo times'):
+        unwrap_romeo(truth, strength, TIMES[:2], mask, GRID)
+    with pytest.raises(ValueError, match='milliseconds'):
+        unwrap_romeo(truth, strength, TIMES * 1000, mask, GRID)
+    with pytest.raises(ValueError, match='finite data'):
+        unwrap_romeo(truth, strength, TIMES, np.zeros_like(mask), GRID)
+    with pytest.raises(ValueError, match='do not fit'):
+        unwrap_romeo(truth, strength[:, 1:], TIMES, mask, GRID)
