@@ -13,11 +13,12 @@ class AtlasError(ValueError):
     """
 
     def __init__(self, what: str, why: str, fix: str) -> None:
-        super().__init__(f'{what}\n{why}\n{fix}')
+        # a sentence may quote the message of a library, which may have lines of its own
+        super().__init__('\n'.join(' '.join(text.split()) for text in (what, why, fix)))
 
     def __reduce__(self):
         # errors travel between processes; the default would call __init__ with one argument
-        return type(self), tuple(str(self).split('\n', 2))
+        return type(self), tuple(str(self).split('\n'))
 
 
 class RegistrationError(AtlasError):

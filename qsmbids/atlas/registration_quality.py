@@ -3,8 +3,8 @@
 ========================  ==================================================================
 ``mask_dice``             overlap of the two brain masks in template space, inside the scan
 ``fov_coverage``          fraction of the template brain that the scan covers
-``ncc``                   correlation of structure and template structure in the brain; its
-                          sign depends on the contrast of the scan
+``ncc``                   correlation of structure and template structure inside the brain,
+                          without its rim; the sign depends on the contrast of the scan
 ``structure_match``       correlation ratio of the same two, 0..1, whatever the contrast
 ``chi_correlation``       correlation of the susceptibility channels in and around the regions
 ``volume_ratio``          median volume change from template to scan (determinant of Jacobian)
@@ -23,16 +23,17 @@ from scipy import ndimage
 
 from qsmbids.atlas.dataset import AtlasFiles
 from qsmbids.atlas.errors import RegistrationError
-from qsmbids.atlas.images import read_image, read_mask, resample_to
+from qsmbids.atlas.images import read_image, read_mask, resample_to, voxel_size
 from qsmbids.atlas.transforms import RAS_TO_LPS, to_ants, warp
 
 # limits: far from anything a working registration gives, so that only failures are refused
 MIN_MASK_DICE = 0.75
-MIN_STRUCTURE_MATCH = 0.10
+MIN_STRUCTURE_MATCH = 0.15
 MIN_FOV_COVERAGE = 0.10
 VOLUME_RATIO = (0.25, 2.5)  # a brain of one year has about half the volume of the template
 MAX_FOLDED = 0.02
 MAX_CENTRE_MM = 60.0
+RIM_MM = 5.0  # the edge of two masks looks alike whatever is inside
 _AROUND_REGIONS = 2  # voxels
 _BINS = 32
 
@@ -73,13 +74,16 @@ def measure_quality(
     regions = resample_to(labels > 0, labels_at, brain.shape, affine) > 0.5
     regions = ndimage.binary_dilation(regions, iterations=_AROUND_REGIONS) & both
     structure, expected = moved(structural), read_image(fixed[structural])[0]
+    interior = ndimage.binary_erosion(
+        both, iterations=max(1, round(RIM_MM / voxel_size(affine)[0]))
+    )
     determinant, centre = _jacobian(transform, brain, affine)
     native_centre = (at @ np.append(ndimage.center_of_mass(native), 1))[:3]
     return {
         'mask_dice': float(2 * both.sum() / max(overlap, 1)),
         'fov_coverage': float(seen[brain].mean()),
-        'ncc': _correlation(structure, expected, both),
-        'structure_match': _correlation_ratio(structure, expected, both),
+        'ncc': _correlation(structure, expected, interior),
+        'structure_match': _correlation_ratio(structure, expected, interior),
         'chi_correlation': _correlation(moved('chi'), read_image(fixed['chi'])[0], regions),
         'volume_ratio': float(np.median(determinant)),
         'jacobian_min': float(np.percentile(determinant, 1)),
@@ -109,6 +113,21 @@ def check_quality(quality: dict[str, float]) -> None:
                 'Regions would be measured in the wrong place.',
                 'Look at magnitude and brain mask; try the preset precise, or give a T1w image.',
             )
+
+
+def doubts(quality: dict[str, float]) -> list[str]:
+    """Return one sentence for each number that is worse than usual, for a person to look at."""
+    usual = (
+        ('mask_dice', 0.90, 'brain masks of scan and template overlap less than usual'),
+        ('fov_coverage', 0.90, 'the scan covers only a part of the template brain'),
+        ('structure_match', 0.35, 'the anatomy matches the template less well than usual'),
+        ('chi_correlation', 0.30, 'the nuclei do not look like those of the template'),
+    )
+    return [
+        f'{meaning} ({name} = {quality[name]:.2f})'
+        for name, least, meaning in usual
+        if not quality[name] >= least  # NaN counts as doubt
+    ]
 
 
 def _jacobian(

@@ -22,6 +22,9 @@ from .phase import TWO_PI, wrap
 # A region is moved by whole turns only if that brings its second echo closer to the
 # prediction by more than this per turn (rad): rests of a phase offset are of that size.
 TURN_PENALTY_RAD = 0.2
+# Of numbers of turns that fit alike, the one with the mean phase closest to 0 is taken: this
+# much per turn (rad) is more than rounding and less than any difference in the data.
+TIE_PENALTY_RAD = 0.01
 TURNS_TRIED = 2
 
 # A voxel that misses its prediction by less than a quarter of a turn is left alone: its
@@ -234,7 +237,8 @@ def _settle_turns(
         total = np.bincount(label, weight * values, n_region + 1)
         return total / np.maximum(np.bincount(label, weight, n_region + 1), 1e-300)
 
-    turns = -np.rint(mean(first) / TWO_PI)
+    mean_turns = mean(first) / TWO_PI
+    turns = -np.rint(mean_turns)
     if len(times) > 1:
         second = phase[1][voxels]
         ratio = times[1] / times[0]
@@ -243,6 +247,7 @@ def _settle_turns(
         for extra in range(-TURNS_TRIED, TURNS_TRIED + 1):
             shifted = first + TWO_PI * (nearest_zero + extra)[label]
             cost = mean(np.abs(wrap(second - ratio * shifted))) + TURN_PENALTY_RAD * abs(extra)
+            cost += TIE_PENALTY_RAD * np.abs(mean_turns + nearest_zero + extra)
             turns = np.where(cost < best, nearest_zero + extra, turns)
             best = np.minimum(cost, best)
     phase[0][voxels] += (TWO_PI * turns[label]).astype(np.float32)

@@ -88,7 +88,7 @@ def voxelise(
     sum is the winding number, which is positive inside, also where a surface crosses itself.
     """
     # a shift by an odd fraction of a voxel keeps vertices and edges off the lines
-    corners = (np.asarray(vertices, float) + (1.37e-5, 2.71e-5, 0))[triangles]
+    corners = (np.asarray(vertices, float) + np.array([1.37e-5, 2.71e-5, 0.0]))[triangles]
     x, y, z = corners[..., 0], corners[..., 1], corners[..., 2]
     pairs = [_columns(x, shape[0]), _columns(y, shape[1])]
     (x_first, x_count), (y_first, y_count) = pairs
@@ -144,8 +144,7 @@ def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
         if near[a, b] and near[b, c] and near[a, c]
     ]
     outward = [
-        (a, b, c) if np.linalg.det(vertices[[a, b, c]]) > 0 else (a, c, b)
-        for a, b, c in triangles
+        (a, b, c) if np.linalg.det(vertices[[a, b, c]]) > 0 else (a, c, b) for a, b, c in triangles
     ]
     return vertices, np.array(outward)
 
@@ -160,5 +159,3 @@ def _subdivided(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray
     ab, bc, ca = len(vertices) + number.reshape(3, -1)
     finer = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
     return np.concatenate([vertices, middle]), np.concatenate([np.stack(t, 1) for t in finer])
-
-

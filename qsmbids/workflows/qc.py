@@ -39,7 +39,9 @@ _RECON: tuple[tuple[str, str, float | None, float | None, str], ...] = (
 )  # fmt: skip
 _REGISTRATION: tuple[tuple[str, str, float | None, float | None, str], ...] = (
     ('mask_dice', '', 0.9, None, 'Overlap of the brain masks after registration.'),
-    ('ncc', '', 0.3, None, 'Correlation of magnitude (or T1w) with the atlas.'),
+    ('structure_match', '', 0.35, None,
+     'Likeness of magnitude (or T1w) and atlas after registration.'),
+    ('fov_coverage', '', 0.9, None, 'Share of the atlas brain inside the field of view.'),
     ('chi_correlation', '', 0.3, None,
      'Correlation of susceptibility with the atlas in deep grey matter.'),
     ('jacobian_min', '', 0.1, None, 'Strongest compression by the warp.'),

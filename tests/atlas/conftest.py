@@ -90,7 +90,9 @@ def simulate_scan(folder: Path, voxel=(2.6, 2.8, 3.2), shape=(72, 80, 56), age=6
     motion[:3, :3] = Rotation.from_euler('xyz', (4, -3, 2), degrees=True).as_matrix()
     motion[:3, 3] = centre - motion[:3, :3] @ centre + (3, -2, 4)
     return Scan(
-        magnitude=write_image(folder / 'magnitude.nii', 900 * magnitude.astype(np.float32), affine),
+        magnitude=write_image(
+            folder / 'magnitude.nii', 900 * magnitude.astype(np.float32), affine
+        ),
         chi=write_image(folder / 'chi.nii', chi.astype(np.float32), affine),
         mask=write_image(folder / 'mask.nii', mask, affine),
         t1w=write_image(

@@ -69,14 +69,14 @@ def test_noise_map_is_the_standard_deviation(n_echo):
 def test_weights_beat_magnitude_times_echo_time():
     """m^2 TE^2 is the weight with the least noise; m TE is what others use."""
     rng = np.random.default_rng(4)
-    strength = magnitude(r2star=60.0)
+    strength = magnitude(r2star=20.0)
     phase = noisy_phase(FIELD, strength, TIMES, rng)
     field, _, _ = combine_echoes(phase, strength, TIMES, MASK)
     weight = strength * column(TIMES)
     other = (weight * phase / (2 * np.pi * column(TIMES))).sum(0) / weight.sum(0)
-    best_sd = 1 / (2 * np.pi * np.sqrt(((strength * column(TIMES)) ** 2).sum(0).mean()))
+    best_sd = 1 / (2 * np.pi * np.sqrt((weight**2).sum(0).mean()))
     assert (field - FIELD).std() == pytest.approx(best_sd, rel=0.06)
-    assert (other - FIELD).var() > 1.02 * (field - FIELD).var()
+    assert (other - FIELD).var() > 1.1 * (field - FIELD).var()
 
 
 def test_reliability_falls_where_echoes_disagree():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qsmbids.qsm.grid import Grid
-from qsmbids.qsm.laplacian import LaplacianParameters, unwrap_laplacian
+from qsmbids.qsm.laplacian import LaplacianParameters, _MaskedLaplacian, unwrap_laplacian
 from qsmbids.qsm.phase import wrap
 
 GRIDS = [Grid((36, 34, 32), (1, 1, 1)), Grid((40, 34, 18), (1, 1, 2.2))]
@@ -53,6 +53,17 @@ def test_smooth_field_within_two_hundredths_of_a_radian(grid):
     assert found.dtype == np.float32
     assert np.abs(found - truth)[:, mask].max() < 0.02
     assert not found[:, ~mask].any()
+
+
+def test_laplacian_is_per_square_millimetre():
+    grid = GRIDS[1]
+    x, y, z = axes_mm(grid)
+    laplacian = _MaskedLaplacian(np.ones(grid.shape, bool), grid.voxel_size)
+    applied = laplacian.apply((x**2 + 2 * y**2 - 5 * z**2).astype(np.float32))
+    np.testing.assert_allclose(applied[1:-1, 1:-1, 1:-1], -2 * (1 + 2 - 5), atol=1e-2)
+    image = np.random.default_rng(2).normal(size=grid.shape).astype(np.float32)
+    back = laplacian.precondition(laplacian.apply(image))
+    np.testing.assert_allclose(back, image - image.mean(), atol=1e-4)
 
 
 def test_background_field_is_kept():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion, gaussian_filter
 
 from qsmbids.qsm.grid import Grid
 from qsmbids.qsm.offset import McpcParameters, remove_phase_offset
@@ -30,6 +31,14 @@ def head(grid=GRID):
     return field, offset, mask
 
 
+def parts(phase):
+    return np.cos(phase), np.sin(phase)
+
+
+def rms(values):
+    return np.sqrt(np.mean(np.square(values)))
+
+
 def data(field, offset, times, mask, snr_last=None):
     strength = 100 * np.exp(-25 * column(times)) * np.where(mask, 1.0, 0.0)
     image = strength * np.exp(1j * (2 * np.pi * column(times) * field + offset))
@@ -43,20 +52,22 @@ def data(field, offset, times, mask, snr_last=None):
 @pytest.mark.parametrize('times', [TIMES, EVEN], ids=['uneven', 'even'])
 @pytest.mark.parametrize('snr_last', [None, 20], ids=['noiseless', 'snr 20'])
 def test_smooth_offset_is_found_and_taken_away(times, snr_last):
-    """Within 0.03 rad (0.6 Hz at 8 ms) on average, the steep rim included."""
+    """Root mean square below 0.04 rad, which is 0.8 Hz at 8 ms, with the rim of the mask.
+
+    Smoothing is what keeps it from zero; noise at this level hardly adds to it.
+    """
     field, offset, mask = head()
     phase, strength = data(field, offset, times, mask, snr_last)
     corrected, found = remove_phase_offset(phase, strength, times, mask, GRID)
     assert corrected.dtype == found.dtype == np.float32
     error = wrap(found - offset)[mask]
-    assert np.sqrt(np.mean(error**2)) < 0.03
-    assert np.percentile(np.abs(error), 99) < 0.1
+    assert rms(error) < 0.04
+    assert np.percentile(np.abs(error), 99) < 0.14
+    assert rms(wrap(found - offset)[binary_erosion(mask, iterations=5)]) < 0.02
     clean = 2 * np.pi * column(times) * field
     for echo in range(len(times)):
         # the same offset goes from each echo, to the last bit of the sum
-        np.testing.assert_allclose(
-            wrap(corrected[echo] + found - phase[echo])[mask], 0, atol=1e-5
-        )
+        np.testing.assert_allclose(wrap(corrected[echo] + found - phase[echo])[mask], 0, atol=1e-5)
         assert abs(wrap(corrected[echo] - clean[echo])[mask].mean()) < 0.02
 
 
@@ -83,8 +94,17 @@ def test_width_is_in_millimetres():
         _, found = remove_phase_offset(phase, strength, TIMES, mask, grid)
         error = wrap(found - offset) * mask
         results.append(error[18, 17, grid.shape[2] // 2 - 1])
-        assert np.sqrt(np.mean(error[mask] ** 2)) < 0.03
+        assert rms(error[mask]) < 0.04
     assert abs(results[0] - results[1]) < 0.01
+
+
+def test_second_pass_halves_what_the_rim_bends():
+    field, offset, mask = head()
+    phase, strength = data(field, offset, TIMES, mask)
+    _, found = remove_phase_offset(phase, strength, TIMES, mask, GRID)
+    once = [gaussian_filter(part * mask, 7 / 3, mode='constant') for part in parts(offset)]
+    once = np.arctan2(once[1], once[0])
+    assert rms(wrap(found - offset)[mask]) < 0.5 * rms(wrap(once - offset)[mask])
 
 
 def test_wider_smoothing_bends_the_offset_more():

@@ -1,0 +1,132 @@
+"""Reading atlas folders, also those of other people, and refusing broken ones."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from qsmbids.atlas.builtin import cohort_bins
+from qsmbids.atlas.dataset import open_atlas
+from qsmbids.atlas.errors import AtlasError
+from qsmbids.atlas.geometry import label_table
+from qsmbids.atlas.images import write_image
+
+AFFINE = np.diag((-2.0, 2.0, 2.0, 1.0))  # left-handed: voxel x runs from right to left
+AFFINE[0, 3] = 9.0
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A tiny atlas of somebody else: weeks, other label numbers, no res entity, anat folder."""
+    root = tmp_path / 'mine'
+    folder = root / 'tpl-Mine/cohort-4/anat'
+    folder.mkdir(parents=True)
+    description = {'cohort': {'4': {'name': 'babies', 'age': [52, 104], 'units': 'weeks'}}}
+    (root / 'tpl-Mine/template_description.json').write_text(json.dumps(description))
+    table = 'index\tname\themisphere\n301\tPutamenLeft\tL\n302\tPutamenRight\tR\n'
+    (root / 'atlas-Other_dseg.tsv').write_text(table)
+    dseg = np.zeros((10, 10, 10), np.int16)
+    dseg[7, 5, 5], dseg[2, 5, 5] = 301, 302  # x = -5 mm and x = 5 mm
+    chi = np.where(dseg > 0, 0.1, 0.01).astype(np.float32)
+    write_image(folder / 'tpl-Mine_cohort-4_atlas-Other_dseg.nii', dseg, AFFINE)
+    write_image(folder / 'tpl-Mine_cohort-4_Chimap.nii', chi, AFFINE)
+    write_image(folder / 'tpl-Mine_cohort-4_desc-brain_mask.nii', chi > 0, AFFINE)
+    return root
+
+
+def test_builtin_atlas_reads_back_as_it_was_written(atlas, template):
+    assert atlas.name == 'QSMLifespan'
+    assert atlas.cohorts == cohort_bins()
+    assert atlas.labels == label_table()
+    assert template.chi.name.endswith('res-1_Chimap.nii.gz')
+    assert template.t1w is not None
+    assert template.t2starw is not None
+
+
+@pytest.mark.parametrize('inside', [False, True])
+def test_atlas_of_somebody_else(small, inside):
+    atlas = open_atlas(small / 'tpl-Mine' if inside else small)
+    assert atlas.name == 'Mine'
+    assert [label.index for label in atlas.labels] == [301, 302]
+    assert atlas.labels[0].abbreviation == 'PutamenLeft'
+    (cohort,) = atlas.cohorts
+    assert cohort.age_min == pytest.approx(1, abs=0.01)
+    files = atlas.files('4')
+    assert files.t1w is None
+    assert files.dseg.name == 'tpl-Mine_cohort-4_atlas-Other_dseg.nii'
+
+
+def template_json(root):
+    return root / 'tpl-Mine/template_description.json'
+
+
+def images(root):
+    return root / 'tpl-Mine/cohort-4/anat'
+
+
+BROKEN_FOLDERS = {
+    'no tpl folder': (lambda r: shutil.rmtree(r / 'tpl-Mine'), 'holds 0 folders'),
+    'two tpl folders': (lambda r: (r / 'tpl-Two').mkdir(), 'holds 2 folders'),
+    'no description': (lambda r: template_json(r).unlink(), 'there is no'),
+    'no json': (lambda r: template_json(r).write_text('{'), 'not readable as JSON'),
+    'no cohorts': (lambda r: template_json(r).write_text('{}'), 'does not describe its cohorts'),
+    'list as json': (
+        lambda r: template_json(r).write_text('[1]'),
+        'does not describe its cohorts',
+    ),
+    'turned age': (
+        lambda r: template_json(r).write_text('{"cohort": {"1": {"age": [9, 3]}}}'),
+        'does not describe its cohorts',
+    ),
+    'no table': (lambda r: (r / 'atlas-Other_dseg.tsv').unlink(), 'holds 0 label tables'),
+    'no names': (
+        lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tcolour\n1\tred\n'),
+        'is not a label table',
+    ),
+    'index twice': (
+        lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tname\n1\ta\n1\tb\n'),
+        'is not a label table',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', BROKEN_FOLDERS)
+def test_broken_folder_is_refused_in_three_lines(small, case):
+    damage, message = BROKEN_FOLDERS[case]
+    damage(small)
+    with pytest.raises(AtlasError, match=message) as info:
+        open_atlas(small)
+    assert len(str(info.value).splitlines()) == 3
+
+
+def rewrite(root, name, change):
+    path = images(root) / f'tpl-Mine_cohort-4_{name}.nii'
+    array = np.asarray(nib.load(path).dataobj)
+    write_image(path, change(array), AFFINE)
+
+
+BROKEN_IMAGES = {
+    'no map': (
+        lambda r: (images(r) / 'tpl-Mine_cohort-4_Chimap.nii').unlink(),
+        'no image for chi',
+    ),
+    'ppb': (lambda r: rewrite(r, 'Chimap', lambda a: a * 1000), 'far above'),
+    'nan': (lambda r: rewrite(r, 'Chimap', lambda a: a * np.nan), 'NaN'),
+    'other grid': (lambda r: rewrite(r, 'desc-brain_mask', lambda a: a[:9]), 'same grid'),
+    'unnamed label': (
+        lambda r: rewrite(r, 'atlas-Other_dseg', lambda a: np.where(a, a + 1, 0)),
+        'does not name',
+    ),
+    'sides exchanged': (lambda r: rewrite(r, 'atlas-Other_dseg', lambda a: a[::-1]), 'wrong side'),
+}
+
+
+@pytest.mark.parametrize('case', BROKEN_IMAGES)
+def test_broken_images_are_refused_in_three_lines(small, case):
+    damage, message = BROKEN_IMAGES[case]
+    damage(small)
+    with pytest.raises(AtlasError, match=message) as info:
+        open_atlas(small).files('4')
+    assert len(str(info.value).splitlines()) == 3
