@@ -138,6 +138,12 @@ CATALOGUE: tuple[Method, ...] = (
         bytes_per_voxel=140,
     ),
     Method(
+        'inversion', 'tv', 'TV',
+        'qsmbids.qsm.tv:invert_tv', 'qsmbids.qsm.tv:TvParameters',
+        'bilgic2014', 'least total variation that explains the field inside the mask',
+        bytes_per_voxel=140,
+    ),
+    Method(
         'inversion', 'tkd', 'TKD',
         'qsmbids.qsm.tkd:invert_tkd', 'qsmbids.qsm.tkd:TkdParameters',
         'shmueli2009,schweser2013', 'truncated division: seconds, streaks; for a quick look',
@@ -167,7 +173,7 @@ def names(stage: str) -> list[str]:
     Examples
     --------
     >>> names('inversion')
-    ['rts', 'tkd']
+    ['rts', 'tv', 'tkd']
     """
     found = [m.name for m in CATALOGUE if m.stage == stage]
     default = DEFAULT_METHODS[stage]

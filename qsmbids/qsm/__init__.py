@@ -40,6 +40,7 @@ from .resharp import ResharpParameters, remove_background_resharp
 from .romeo import RomeoParameters, phase_quality, unwrap_romeo
 from .rts import RtsParameters, invert_rts
 from .tkd import TkdParameters, invert_tkd
+from .tv import TvParameters, invert_tv
 from .vsharp import VsharpParameters, remove_background_vsharp
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     'RomeoParameters',
     'RtsParameters',
     'TkdParameters',
+    'TvParameters',
     'VsharpParameters',
     'combine_echoes',
     'complex_to_polar',
@@ -70,6 +72,7 @@ __all__ = [
     'hz_to_ppm',
     'invert_rts',
     'invert_tkd',
+    'invert_tv',
     'largest_component',
     'nrmse',
     'nrmse_detrended',

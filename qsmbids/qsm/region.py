@@ -9,6 +9,10 @@ from scipy import ndimage
 
 from .grid import Grid
 
+# of a weight in units of its median: inverse noise has a long tail, and a few bright voxels
+# should neither rule a fit nor slow it down
+LARGEST_WEIGHT = 2.0
+
 
 @dataclass(frozen=True)
 class MaskedRegion:
@@ -110,3 +114,36 @@ class MaskedRegion:
         padded = np.pad(self.mask, 1)
         distance = ndimage.distance_transform_edt(padded, sampling=self.grid.voxel_size)
         return distance[1:-1, 1:-1, 1:-1].astype(np.float32)
+
+
+def relative_weight(weight: np.ndarray | None, region: MaskedRegion) -> np.ndarray:
+    """Return the box of a weight in units of its median, limited to twice that.
+
+    Parameters
+    ----------
+    weight : (nx, ny, nz) float or None
+        Confidence per voxel in any unit; None trusts every voxel of the mask alike.
+    region : MaskedRegion
+        The box to cut out.
+
+    Returns
+    -------
+    (bx, by, bz) float32
+        Zero outside the mask.
+
+    Raises
+    ------
+    ValueError
+        If the weight is not finite or negative inside the mask, or zero in all of it.
+    """
+    if weight is None:
+        return region.mask.astype(np.float32)
+    cropped = region.cut(weight, 'weight')
+    if cropped.min() < 0 or cropped.max() == 0:
+        raise ValueError(
+            'The weight is negative somewhere or zero in the whole mask.\n'
+            'A weight says how far each voxel can be trusted.\n'
+            'Give the inverse of the noise, a reliability, or none.'
+        )
+    cropped /= np.median(cropped[cropped > 0])
+    return np.minimum(cropped, LARGEST_WEIGHT, out=cropped)

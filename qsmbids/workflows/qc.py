@@ -15,13 +15,14 @@ from qsmbids.report.models import QCValue
 _RECON: tuple[tuple[str, str, float | None, float | None, str], ...] = (
     ('field_noise_hz', 'Hz', None, 2.0,
      'Median noise of the field map; high: low signal, short echoes or a bad mask.'),
-    ('residual_wrap_fraction', '', None, 0.002,
+    ('residual_wrap_fraction', '', None, 0.01,
      'Fraction of neighbouring voxels that differ by more than half a turn in the last echo; '
      'high: unwrapping failed somewhere.'),
     ('chi_sd_ppb', 'ppb', 10.0, 100.0,
      'Spread of susceptibility in the brain; high: noise or streaks, low: over-smoothed.'),
-    ('streak_score', '', None, 0.6,
-     'Share of the map that lies in the cone where the dipole kernel vanishes; high: streaks.'),
+    ('streak_score', '', None, 1.5,
+     'Power of the map in the cone where the dipole kernel vanishes against elsewhere; '
+     'above 1: streaks.'),
     ('rim_sd_ratio', '', None, 3.0,
      'Spread at the edge of the map against its inside; high: leftover background field.'),
     ('brain_volume_ml', 'ml', 700.0, 2000.0,
@@ -32,8 +33,8 @@ _RECON: tuple[tuple[str, str, float | None, float | None, str], ...] = (
      'Share of that which background removal gave up at the edge.'),
     ('field_snr', '', 1.0, None,
      'Spread of the local field against the noise of the field map.'),
-    ('sign_check_ppb', 'ppb', 0.0, None,
-     'Median susceptibility of the voxels with the highest R2*; negative: the phase sign may '
+    ('sign_check_ppb', 'ppb', -10.0, None,
+     'Susceptibility of the voxels with the highest R2*; negative: the phase sign may '
      'be the wrong way round.'),
     ('r2star_median', '1/s', 5.0, 60.0, 'Median R2* of the brain.'),
 )  # fmt: skip
