@@ -115,21 +115,6 @@ def check_quality(quality: dict[str, float]) -> None:
             )
 
 
-def doubts(quality: dict[str, float]) -> list[str]:
-    """Return one sentence for each number that is worse than usual, for a person to look at."""
-    usual = (
-        ('mask_dice', 0.90, 'brain masks of scan and template overlap less than usual'),
-        ('fov_coverage', 0.90, 'the scan covers only a part of the template brain'),
-        ('structure_match', 0.35, 'the anatomy matches the template less well than usual'),
-        ('chi_correlation', 0.30, 'the nuclei do not look like those of the template'),
-    )
-    return [
-        f'{meaning} ({name} = {quality[name]:.2f})'
-        for name, least, meaning in usual
-        if not quality[name] >= least  # NaN counts as doubt
-    ]
-
-
 def _jacobian(
     transform: str, brain: np.ndarray, affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ matter. World coordinates are RAS; ITK's are LPS (x and y change sign), which st
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,12 +165,3 @@ def map_to_template(forward: Sequence[str], image: Path, reference: Path, out: P
     array, affine = read_image(image)
     grid, target = read_image(reference)
     return write_image(out, warp(array, affine, grid.shape, target, forward), target, _MNI)
-
-
-def save_transforms(forward: str, inverse: str, forward_h5: Path, inverse_h5: Path) -> None:
-    """Copy the two composite transforms of a registration to their final names.
-
-    Each holds the linear and the deformable part in one file that ANTs and ITK read.
-    """
-    shutil.copyfile(forward, forward_h5)
-    shutil.copyfile(inverse, inverse_h5)

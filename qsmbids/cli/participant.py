@@ -47,7 +47,11 @@ def run_participants(config: Config) -> int:
         )
         return exit_codes.NOTHING_USABLE
     config = replace(config, omp_nthreads=_threads(config, len(plan.acquisitions)))
-    outcomes = finish(plan, config, []) if config.reports_only else _process(plan, config)
+    try:
+        outcomes = finish(plan, config, []) if config.reports_only else _process(plan, config)
+    except ValueError as error:  # an atlas, age or reference that cannot be used
+        print(error, file=sys.stderr)
+        return exit_codes.USAGE
     return _verdict(plan, outcomes, config)
 
 

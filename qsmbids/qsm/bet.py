@@ -38,7 +38,7 @@ class BetParameters:
     # (1); larger gives a smaller mask. The paper has 0.5. With an even brain, as here, a
     # stricter value keeps the surface from leaking through thin bone at voxels of 3 mm;
     # chosen on such a scan and on heads simulated with bright, grey and dark fluid.
-    fractional_intensity: float = 0.65
+    fractional_intensity: float = 0.7
     # Added to it from the level of the brain's centre down to 0.3 head radii below: the
     # ways out to eyes, nose and neck are there, the wide fluid spaces of old age are not.
     downward_gradient: float = 0.1

@@ -79,8 +79,14 @@ def promised_names(
 
 
 def atlas_label(atlas: str) -> str:
-    """Return the label of an atlas that was given by name or by folder."""
-    return Path(atlas).name.removeprefix('tpl-')
+    """Return the label of an atlas that was given by name or by folder.
+
+    The folder is ``tpl-<label>`` itself or the one that holds it.
+    """
+    path = Path(atlas)
+    templates = [path.name] if path.name.startswith('tpl-') else []
+    templates += sorted(found.name for found in path.glob('tpl-*'))
+    return templates[0].removeprefix('tpl-') if templates else path.name
 
 
 def judge(

@@ -10,7 +10,7 @@ import pytest
 from qsmbids.atlas.errors import AtlasError, RegistrationError
 from qsmbids.atlas.images import read_image, read_mask, write_image
 from qsmbids.atlas.register import register_to_template
-from qsmbids.atlas.registration_quality import check_quality, doubts
+from qsmbids.atlas.registration_quality import check_quality
 from qsmbids.atlas.transforms import labels_to_native, map_to_native, map_to_template
 
 SEED = 7
@@ -73,7 +73,8 @@ def test_quality_of_a_good_registration(registered):
     assert quality['folded_fraction'] == 0
     # the head is 3 % wider, 5 % shorter and 2 % higher when seen from the scan
     assert quality['volume_ratio'] == pytest.approx(1 / (1.03 * 0.95 * 1.02), abs=0.08)
-    assert doubts(quality) == []
+    assert quality['mask_dice'] > 0.9
+    assert quality['chi_correlation'] > 0.3
 
 
 def test_maps_in_both_spaces_look_alike(scan, template, registered, tmp_path):
@@ -159,12 +160,6 @@ def test_every_limit_is_checked(name, value):
     check_quality(GOOD)
     with pytest.raises(RegistrationError, match=name):
         check_quality(GOOD | {name: value})
-
-
-def test_doubts_name_what_is_worse_than_usual():
-    assert doubts(GOOD) == []
-    (sentence,) = doubts(GOOD | {'chi_correlation': 0.1})
-    assert 'nuclei' in sentence
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from qsmbids.atlas.transforms import (
     labels_to_native,
     map_to_native,
     map_to_template,
-    save_transforms,
     to_ants,
     warp,
 )
@@ -140,11 +139,3 @@ def test_atlas_outside_the_scan_and_missing_transforms_are_refused(tmp_path, tra
         labels_to_native([str(tmp_path / 'no.h5')], dseg, reference, tmp_path / 'out.nii')
     with pytest.raises(AtlasError, match='no file'):
         map_to_native([transform_file], tmp_path / 'no.nii', reference, tmp_path / 'out.nii')
-
-
-def test_transforms_are_saved_under_their_final_names(tmp_path):
-    (tmp_path / 'a').write_bytes(b'forward')
-    (tmp_path / 'b').write_bytes(b'inverse')
-    save_transforms(str(tmp_path / 'a'), str(tmp_path / 'b'), tmp_path / 'f.h5', tmp_path / 'i.h5')
-    assert (tmp_path / 'f.h5').read_bytes() == b'forward'
-    assert (tmp_path / 'i.h5').read_bytes() == b'inverse'

@@ -8,7 +8,7 @@ from qsmbids.config import Config
 from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, workflow_name
 from qsmbids.workflows.atlas import choose_atlas
-from qsmbids.workflows.outcome import judge, promised_names
+from qsmbids.workflows.outcome import atlas_label, judge, promised_names
 
 
 @pytest.fixture
@@ -122,6 +122,13 @@ def test_promised_outputs_decide(acquisition, config):
     halves = [promised_names(acquisition, config, '3', part) for part in ('recon', 'atlas')]
     assert set(halves[0]) | set(halves[1]) | {'qc'} == set(names)
     assert not set(halves[0]) & set(halves[1])
+
+
+def test_label_of_an_atlas(tmp_path):
+    (tmp_path / 'somewhere' / 'tpl-Mine').mkdir(parents=True)
+    assert atlas_label('QSMLifespan') == 'QSMLifespan'
+    assert atlas_label(str(tmp_path / 'somewhere')) == 'Mine'
+    assert atlas_label(str(tmp_path / 'somewhere' / 'tpl-Mine')) == 'Mine'
 
 
 @pytest.mark.parametrize('key', ['sub-01_acq-a+b', 'sub-01_ses-x'])
