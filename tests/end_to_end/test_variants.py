@@ -34,8 +34,11 @@ def test_real_and_imaginary_parts_give_the_same_map(dataset, tmp_path):
         signal = np.asarray(image.dataobj) * np.exp(1j * np.pi * numbers / 4096)
         for part, values in (('real', signal.real), ('imag', signal.imag)):
             name = path.name.replace('part-mag', f'part-{part}')
-            nib.save(nib.Nifti1Image(values.astype(np.float32), image.affine), path.parent / name)
+            written = nib.Nifti1Image(values.astype(np.float32), image.affine)
+            written.set_sform(image.affine, code=1)
+            nib.save(written, path.parent / name)
             sidecar = json.loads(path.with_name(path.name.replace('.nii.gz', '.json')).read_text())
+            sidecar.pop('ImageType', None)
             (path.parent / name.replace('.nii.gz', '.json')).write_text(json.dumps(sidecar))
         for old in (path, other):
             old.unlink()
