@@ -24,6 +24,7 @@ susceptibility in human brain gray and white matter over the lifespan. Hum Brain
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,13 +32,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-class Curve:
+class Curve(ABC):
     """A function of age with a printable formula. Base class of the families."""
 
     formula: ClassVar[str] = ''
 
+    @abstractmethod
     def _value(self, age: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Return the values at ages that were checked."""
 
     def __call__(self, age: ArrayLike) -> np.ndarray | float:
         """Evaluate the curve.

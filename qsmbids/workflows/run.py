@@ -23,7 +23,7 @@ from qsmbids.workflows.outcome import Outcome
 
 BATCH = 16  # acquisitions in one graph: enough to keep workers busy, quick to build
 
-# measured with the default chain on one core, for the forecast only
+# rough, from runs of the demo at 1.5 mm on two cores; only the forecast uses them
 _SECONDS_PER_MEGAVOXEL = 30.0
 _SECONDS_FIXED = 60.0
 
