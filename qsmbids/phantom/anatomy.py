@@ -15,6 +15,7 @@ from qsmbids.lifespan.prior import chi_at_age
 from qsmbids.phantom import tissues
 from qsmbids.phantom.brain import BrainTissue, random_texture
 from qsmbids.phantom.head import template_head
+from qsmbids.phantom.lesions import LESIONS
 from qsmbids.phantom.parameters import PhantomParameters
 from qsmbids.phantom.sampling import nearest
 from qsmbids.phantom.tissues import Tissue
@@ -41,6 +42,7 @@ class Anatomy:
     r2star: np.ndarray  # float16, 1/s
     proton_density: np.ndarray  # float16
     t1_s: np.ndarray  # float16
+    lesions: np.ndarray  # int8, code of ``lesions.Lesion`` or 0
     warp: Warp
 
 
@@ -74,6 +76,7 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
         r2star=np.empty(shape, dtype=np.float16),
         proton_density=np.empty(shape, dtype=np.float16),
         t1_s=np.empty(shape, dtype=np.float16),
+        lesions=np.zeros(shape, dtype=np.int8),
         warp=warp,
     )
     axes = parameters.axes_mm(fine=True)
@@ -82,6 +85,11 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
         points = warp.on_axes((axes[0][part], axes[1], axes[2]))
         _fill(anatomy, part, points, tissue)
     _add_veins(anatomy, *vein_fraction(tubes, warp, axes))
+    if parameters.lesions:
+        for lesion in LESIONS:
+            index, fraction = vein_fraction([lesion.as_vein()], warp, axes)
+            _mix(anatomy, index, fraction, lesion.tissue)
+            anatomy.lesions.reshape(-1)[index[fraction >= 0.5]] = lesion.code
     return anatomy
 
 
@@ -120,8 +128,14 @@ def _add_veins(anatomy: Anatomy, index: np.ndarray, fraction: np.ndarray) -> Non
     unlabelled = [0] + [label.index for label in label_table() if label.group == 'ventricle']
     free = np.isin(anatomy.labels.reshape(-1)[index], unlabelled)
     free &= ~np.isin(anatomy.codes.reshape(-1)[index], (Tissue.AIR, Tissue.BONE))
-    index, fraction = index[free], fraction[free]
+    _mix(anatomy, index[free], fraction[free], tissues.PROPERTIES[Tissue.BLOOD])
+
+
+def _mix(
+    anatomy: Anatomy, index: np.ndarray, fraction: np.ndarray, tissue: tissues.TissueProperties
+) -> None:
+    """Replace a fraction of some voxels by another tissue."""
     for name in _MAPS:
         flat = getattr(anatomy, name).reshape(-1)  # a view: the arrays are contiguous
         old = flat[index].astype(np.float32)
-        flat[index] = old + fraction * (getattr(tissues.PROPERTIES[Tissue.BLOOD], name) - old)
+        flat[index] = old + fraction * (getattr(tissue, name) - old)

@@ -50,6 +50,7 @@ class PhantomParameters:
     warp_mm: float = 3.0  # SD of the displacement of one control point
     subject_sd: float = 0.05  # relative SD of a region's chi around its age curve
     texture: float = 1.0  # 1 = mild variation within tissues, 0 = piecewise constant
+    lesions: bool = False  # a calcification and a microbleed in the white matter
     seed: int = 1
 
     def __post_init__(self) -> None:

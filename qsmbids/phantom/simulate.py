@@ -36,6 +36,7 @@ class Head:
     phase_offset: np.ndarray  # (nx, ny, nz) float32, rad
     brain_mask: np.ndarray  # (nx, ny, nz) bool, at least half brain
     labels: np.ndarray  # (nx, ny, nz) int16, atlas label of most of the voxel
+    lesions: np.ndarray  # (nx, ny, nz) int16, code of a lesion in most of the voxel, or 0
     chi: np.ndarray  # (nx, ny, nz) float32, ppm, mean over the voxel; air is 9.2
     r2star: np.ndarray  # (nx, ny, nz) float32, 1/s, mean over the voxel, without dephasing
     total_field_hz: np.ndarray  # (nx, ny, nz) float32, all sources after shimming
@@ -115,6 +116,7 @@ def simulate_head(
         phase_offset=phase_offset,
         brain_mask=brain_mask,
         labels=labels,
+        lesions=data_labels(anatomy.lesions.astype(np.int16), factor),
         chi=chi,
         r2star=block_mean(anatomy.r2star.astype(np.float32), factor),
         total_field_hz=total_field_hz,
