@@ -17,6 +17,7 @@ from qsmbids.phantom.brain import BrainTissue, random_texture
 from qsmbids.phantom.head import template_head
 from qsmbids.phantom.lesions import LESIONS
 from qsmbids.phantom.parameters import PhantomParameters
+from qsmbids.phantom.pose import PosedWarp, pose
 from qsmbids.phantom.sampling import nearest
 from qsmbids.phantom.tissues import Tissue
 from qsmbids.phantom.veins import vein_fraction, veins
@@ -43,7 +44,7 @@ class Anatomy:
     proton_density: np.ndarray  # float16
     t1_s: np.ndarray  # float16
     lesions: np.ndarray  # int8, code of ``lesions.Lesion`` or 0
-    warp: Warp
+    warp: Warp | PosedWarp
 
 
 def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Generator) -> Anatomy:
@@ -60,7 +61,8 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
     -------
     Anatomy
     """
-    warp = random_warp(age, rng, parameters.warp_mm)
+    axes = parameters.axes_mm(fine=True)
+    warp = pose(random_warp(age, rng, parameters.warp_mm), parameters.head_to_slab, axes)
     region_chi = _subject_susceptibilities(age, parameters.subject_sd, rng)
     texture = random_texture(rng, parameters.texture)
     tubes = veins(rng)
@@ -79,7 +81,6 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
         lesions=np.zeros(shape, dtype=np.int8),
         warp=warp,
     )
-    axes = parameters.axes_mm(fine=True)
     for start in range(0, shape[0], _SLAB):
         part = slice(start, start + _SLAB)
         points = warp.on_axes((axes[0][part], axes[1], axes[2]))

@@ -87,9 +87,9 @@ def write_dataset(
         for i, (label, age) in enumerate(zip(labels, ages, strict=True)):
             report(i / len(ages), f'simulating sub-{label}, {age:g} years')
             head = simulate_head(age, seed=parameters.seed + i, parameters=parameters)
-            _write_raw(work, label, head)
+            write_raw(work, label, head)
             write_truth(work / 'derivatives' / TRUTH_FOLDER, label, head)
-        _write_furniture(work, labels, ages, parameters)
+        write_furniture(work, labels, ages, parameters)
         write_truth_furniture(work / 'derivatives' / TRUTH_FOLDER)
         work.chmod(0o755)  # mkdtemp makes private folders
         if root.exists():
@@ -115,11 +115,13 @@ def _check(root: Path, ages: Sequence[float]) -> None:
         )
 
 
-def _write_raw(root: Path, label: str, head: Head) -> None:
+def write_raw(root: Path, label: str, head: Head, entities: str = '') -> None:
+    """Write the echoes of one scan; ``entities`` tells scans apart, e.g. ``run-2``."""
     common = _common_metadata(head.parameters)
     scale = _MAGNITUDE_PEAK / float(head.magnitude.max())
     for number, echo_time in enumerate(head.echo_times_s, start=1):
-        stem = root / f'sub-{label}' / 'anat' / f'sub-{label}_echo-{number}'
+        name = '_'.join(filter(None, [f'sub-{label}', entities, f'echo-{number}']))
+        stem = root / f'sub-{label}' / 'anat' / name
         sidecar = {'EchoTime': echo_time, 'EchoNumber': number, **common}
 
         magnitude = np.rint(head.magnitude[number - 1] * scale)
@@ -170,9 +172,10 @@ def _common_metadata(parameters: PhantomParameters) -> dict[str, object]:
     }
 
 
-def _write_furniture(
+def write_furniture(
     root: Path, labels: Sequence[str], ages: Sequence[float], parameters: PhantomParameters
 ) -> None:
+    """Write the files of the data set itself."""
     write_json(
         root / 'dataset_description.json',
         {

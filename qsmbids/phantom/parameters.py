@@ -1,9 +1,10 @@
 """What is simulated and how it is scanned, and the grids that follow from it.
 
-Three frames are used. *Slab* millimetres run along the array axes (x to the right, y to the
-front, z to the top) with the origin in the middle of the field of view; the subject lies in
-this frame. *Scanner* millimetres are the slab turned by the oblique angle; B0 is their z
-axis. *Template* millimetres (MNI152) are what the subject's warp leads to.
+Four frames are used. *Slab* millimetres run along the array axes (x to the right, y to the
+front, z to the top) with the origin in the middle of the field of view. *Head* millimetres
+have the same origin; the subject lies in the slab as ``head_rotation_deg`` says. *Scanner*
+millimetres are the slab turned by the oblique angle; B0 is their z axis. *Template*
+millimetres (MNI152) are what the subject's warp leads to.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from qsmbids.qsm.grid import Grid
 
@@ -39,7 +41,10 @@ class PhantomParameters:
     field_of_view_mm: tuple[float, float, float] = (192.0, 224.0, 192.0)  # holds a large head
     oversampling: int = 2  # fine voxels per data voxel along each axis
     orientation: str = 'LAS'  # storage order of the first axis: LAS or RAS
-    oblique_deg: float = 8.0  # angle between B0 and the slab normal
+    oblique_deg: float = 8.0  # angle by which the slab is turned in the scanner
+    oblique_axis: tuple[float, float, float] = _OBLIQUE_AXIS  # about this axis
+    # the head in the slab, turned about the slab's x, then y, then z axis
+    head_rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     field_strength_t: float = 3.0
     echo_times_s: tuple[float, ...] = (0.004, 0.009, 0.014, 0.019, 0.024)
     repetition_time_s: float = 0.030
@@ -52,6 +57,7 @@ class PhantomParameters:
     texture: float = 1.0  # 1 = mild variation within tissues, 0 = piecewise constant
     lesions: bool = False  # a calcification and a microbleed in the white matter
     seed: int = 1
+    scan: int = 0  # number of this scan of the subject: another noise and receive phase
 
     def __post_init__(self) -> None:
         voxel = np.broadcast_to(np.asarray(self.voxel_size_mm, dtype=float), (3,))
@@ -69,6 +75,7 @@ class PhantomParameters:
         _require(list(times) == sorted(set(times)), 'echo_times_s', times, 'ascending')
         _require(self.field_strength_t > 0, 'field_strength_t', self.field_strength_t, 'positive')
         _require(self.snr > 0, 'snr', self.snr, 'positive')
+        _require(any(self.oblique_axis), 'oblique_axis', self.oblique_axis, 'not all zero')
 
     @property
     def imaging_frequency_mhz(self) -> float:
@@ -92,9 +99,16 @@ class PhantomParameters:
     def slab_to_scanner(self) -> np.ndarray:
         """Rotation (3, 3) from slab to scanner axes, by Rodrigues' formula."""
         angle = math.radians(self.oblique_deg)
-        x, y, z = _OBLIQUE_AXIS
+        x, y, z = np.asarray(self.oblique_axis, dtype=float) / np.linalg.norm(self.oblique_axis)
         cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
         return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+    @property
+    def head_to_slab(self) -> np.ndarray:
+        """Rotation (3, 3) from head to slab axes."""
+        if not any(self.head_rotation_deg):
+            return np.eye(3)
+        return Rotation.from_euler('xyz', self.head_rotation_deg, degrees=True).as_matrix()
 
     @property
     def affine(self) -> np.ndarray:

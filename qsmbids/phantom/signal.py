@@ -21,6 +21,9 @@ from qsmbids.phantom.parameters import PhantomParameters
 
 _SLAB = 12  # data planes at a time
 _HEAD_RADIUS_MM = 100.0  # unit of length of the smooth functions
+_N_BUMPS = 6
+_BUMP_WIDTH = 0.4  # standard deviation, head radii
+_BUMP_HEIGHT = 0.3
 
 
 def block_mean(fine: np.ndarray, factor: int) -> np.ndarray:
@@ -135,12 +138,21 @@ def _receive_bias(axes: Sequence[np.ndarray], rng: np.random.Generator) -> np.nd
 
 
 def _smooth_random(axes: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Draw a smooth function of order one: a random polynomial of third order."""
+    """Draw a smooth function of order one: a cubic polynomial and a few broad bumps.
+
+    The bumps are what no polynomial of low order follows, as the phase near a coil element.
+    """
     x, y, z = _unit_axes(axes)
     terms = (x, y, z, x * y, x * z, y * z, x**2, y**2, z**2, x**3, y**3, z**3, x * y * z)
     total = np.full((x.size, y.size, z.size), rng.uniform(-1, 1), dtype=np.float32)
     for term, weight in zip(terms, rng.normal(0, 0.5, len(terms)), strict=True):
         total += np.float32(weight) * term
+    for _ in range(_N_BUMPS):
+        cx, cy, cz = rng.uniform(-0.8, 0.8, 3)
+        height = rng.normal(0, _BUMP_HEIGHT)
+        distance = [((v - c) / _BUMP_WIDTH) ** 2 / 2 for v, c in ((x, cx), (y, cy), (z, cz))]
+        bump = np.exp(-distance[0]) * np.exp(-distance[1]) * np.exp(-distance[2])
+        total += np.float32(height) * bump.astype(np.float32)
     return total
 
 

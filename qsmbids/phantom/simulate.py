@@ -90,11 +90,12 @@ def simulate_head(
         raise ValueError(
             f'age is {age}.\nThe age curves begin at birth.\nGive an age of 0 years or more.'
         )
-    anatomy_rng, scan_rng = (np.random.default_rng([seed, stream]) for stream in (0, 1))
+    anatomy_rng = np.random.default_rng([seed, 0])
+    scan_rng = np.random.default_rng([seed, 1, parameters.scan])
     anatomy = draw_anatomy(float(age), parameters, anatomy_rng)
     factor = parameters.oversampling
     brain_mask = block_mean(anatomy.brain.astype(np.float32), factor) >= 0.5
-    total_ppm, local_ppm = _fields(anatomy, brain_mask, parameters)
+    total_ppm, local_ppm = fields_of(anatomy, brain_mask, parameters)
     hz = np.float32(parameters.imaging_frequency_mhz)
     total_field_hz = hz * block_mean(total_ppm, factor)
 
@@ -125,10 +126,10 @@ def simulate_head(
     )
 
 
-def _fields(
+def fields_of(
     anatomy: Anatomy, brain_mask: np.ndarray, parameters: PhantomParameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Total field on the fine grid and local field on the data grid, both in ppm."""
+    """Return the total field on the fine grid and the local one on the data grid, in ppm."""
     factor = parameters.oversampling
     voxel, b0 = parameters.fine_voxel_size_mm, parameters.grid.b0_direction
     local = dipole_field(np.where(anatomy.brain, anatomy.chi_ppm, 0), voxel, b0)

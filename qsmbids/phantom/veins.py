@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qsmbids.phantom.pose import PosedWarp
 from qsmbids.phantom.warp import Warp
 
 _STEP_MM = 0.4  # between the balls that make up a tube
@@ -66,14 +67,14 @@ def _random_vein(side: int, rng: np.random.Generator) -> Vein:
 
 
 def vein_fraction(
-    tubes: Sequence[Vein], warp: Warp, axes: Sequence[np.ndarray]
+    tubes: Sequence[Vein], warp: Warp | PosedWarp, axes: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw tubes on a grid.
 
     Parameters
     ----------
     tubes : sequence of Vein
-    warp : Warp
+    warp : Warp or PosedWarp
         Slab to template.
     axes : three 1-D arrays, mm
         Evenly spaced slab coordinates along the array axes, ascending or descending.
