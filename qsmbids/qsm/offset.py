@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .blocks import Blocks
 from .echoes import bounding_box, check_echoes
-from .fft import PaddedFFT
 from .grid import Grid
 from .phase import wrap
 from .romeo import unwrap_romeo
-
-PADDING_SIGMAS = 3.0  # margin against wrap-around of the smoothing, in units of sigma
+from .smoothing import MaskedSmoother, check_sigma
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,9 @@ class McpcParameters:
 
     # Width of the Gaussian that smooths the offset, in mm. Peers use 4 to 10 voxels.
     sigma_mm: float = 7.0
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma_mm)
 
 
 def remove_phase_offset(
@@ -70,78 +72,103 @@ def remove_phase_offset(
     weighted with m1 m2, and the smoothing is then repeated on what it left: near the rim of
     the mask a single pass pulls a sloping offset towards its value further inside.
 
+    Where voxels are small compared to sigma, the signals of blocks of voxels up to sigma/3
+    wide are added before all that, and the offset is interpolated in the end.
+
     The field is known only up to multiples of 1/(TE2 - TE1); for each component of the mask
     the one closest to 0 Hz is taken. The noise of the first two echoes enters the offset
     multiplied by about TE1/(TE2 - TE1), but smoothing over (4 pi sigma^2)^(3/2) mm^3 leaves
     next to nothing of it. An offset that turns round a point (open-ended fringes after a
     failed coil combination) cannot be removed.
 
-    Cost: unwrapping one volume and eight transforms of the box around the mask. Peak memory
-    8 n_echo bytes per voxel and about 60 bytes per voxel of the padded box.
+    Cost: two complex exponentials per voxel, and for each block one unwrapping and eight
+    transforms. Peak memory, besides the result, 30 bytes per voxel of the box around the
+    mask, or 60 per padded voxel where blocks are single voxels.
 
     References
     ----------
     .. [1] Eckstein K et al. Magn Reson Med 2018;79:2996. doi:10.1002/mrm.26963
     """
     phase, magnitude, times, mask = check_echoes(phase, magnitude, echo_times_s, mask)
-    if not (np.isfinite(parameters.sigma_mm) and parameters.sigma_mm > 0):
-        raise ValueError(
-            f'sigma_mm must be positive, got {parameters.sigma_mm}.\n'
-            'It is the width over which the phase offset is smoothed.\n'
-            'Give millimetres, for example 7.'
-        )
     if len(times) == 1:
         return phase, np.zeros(mask.shape, np.float32)
 
     box = bounding_box(mask)
     inside = mask[box]
-    first, second = phase[0][box], phase[1][box]
-    weight = magnitude[0][box] * inside
-    weight /= max(weight.max(), np.finfo(np.float32).tiny)
-    weight *= magnitude[1][box]
-    weight /= max(weight.max(), np.finfo(np.float32).tiny)
-
-    spacing = times[1] - times[0]
     boxed_grid = Grid(inside.shape, grid.voxel_size, grid.b0_direction)
-    psi = unwrap_romeo(
-        wrap(second - first)[None], np.sqrt(weight)[None], [spacing], inside, boxed_grid
-    )[0]
-    noisy = wrap(first - np.float32(times[0] / spacing) * psi)
-
-    smoother = _MaskedSmoother(weight, boxed_grid, parameters.sigma_mm)
-    smooth = np.angle(smoother.sum(np.cos(noisy)) + 1j * smoother.sum(np.sin(noisy)))
-    smooth += smoother.mean(wrap(noisy - smooth))
+    blocks = Blocks(boxed_grid, parameters.sigma_mm)
+    first = masked_signal(phase[(0, *box)], magnitude[(0, *box)], inside)
+    second = masked_signal(phase[(1, *box)], magnitude[(1, *box)], inside)
+    second *= first.conj()
+    inner = blocks.sum(second)
+    del second
+    noisy = np.angle(blocks.sum(first))
+    del first
+    weight = np.abs(inner)
+    noisy -= evolution_to_first_echo(inner, times, blocks.sum(inside) > 0, blocks.grid)
+    smooth = MaskedSmoother(weight, blocks.grid, parameters.sigma_mm).phase(noisy)
+    smooth = blocks.expand_phase(smooth)
 
     offset = np.zeros(mask.shape, np.float32)
-    offset[box] = wrap(smooth) * inside
-    corrected = wrap(phase - offset)
-    corrected *= mask
-    return corrected, offset
+    np.multiply(smooth, inside, out=offset[box])
+    return subtract_phase(phase, smooth, inside, box), offset
 
 
-class _MaskedSmoother:
-    """Gaussian smoothing with weights, normalised so that a constant stays constant."""
+def masked_signal(phase: np.ndarray, magnitude: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return magnitude * exp(i phase) as complex64, 0 outside the mask, at most 1."""
+    peak = max(float(magnitude.max(initial=0, where=mask)), np.finfo(np.float32).tiny)
+    signal = np.exp(1j * phase)
+    signal *= np.where(mask, magnitude, 0)  # products of raw units would leave the range
+    signal *= np.float32(1 / peak)
+    return signal
 
-    def __init__(self, weight: np.ndarray, grid: Grid, sigma_mm: float) -> None:
-        self.fft = PaddedFFT(grid.shape, grid.voxel_size, PADDING_SIGMAS * sigma_mm)
-        self.weight = weight
-        shape = self.fft.padded_shape
-        transfer = np.ones(1, np.float32)
-        for axis, (n, h) in enumerate(zip(shape, grid.voxel_size, strict=True)):
-            frequency = np.fft.rfftfreq(n, h) if axis == 2 else np.fft.fftfreq(n, h)
-            factor = np.exp(-2 * (np.pi * sigma_mm * frequency) ** 2).astype(np.float32)
-            transfer = transfer * factor.reshape([-1 if a == axis else 1 for a in range(3)])
-        self.transfer = transfer
-        self.normaliser = self._smooth(weight)
 
-    def _smooth(self, x: np.ndarray) -> np.ndarray:
-        return self.fft.inverse(self.fft.forward(x) * self.transfer)
+def evolution_to_first_echo(
+    inner: np.ndarray, times: np.ndarray, mask: np.ndarray, grid: Grid
+) -> np.ndarray:
+    """Return the phase 2 pi f TE1 as the first two echoes tell it.
 
-    def sum(self, x: np.ndarray) -> np.ndarray:
-        """Return the weighted sum around each voxel."""
-        return self._smooth(self.weight * x)
+    Parameters
+    ----------
+    inner : (nx, ny, nz) complex64
+        Hermitian inner product of the first and the second echo.
+    times : (n_echo,) float64, s
+    mask : (nx, ny, nz) bool
+    grid : Grid
 
-    def mean(self, x: np.ndarray) -> np.ndarray:
-        """Return the weighted mean around each voxel; 0 where there is next to no weight."""
-        enough = self.normaliser > 1e-4 * self.normaliser.max()
-        return np.where(enough, self.sum(x) / np.where(enough, self.normaliser, 1), 0)
+    Returns
+    -------
+    (nx, ny, nz) float32, rad
+        psi TE1/(TE2 - TE1), with psi the unwrapped angle of the inner product.
+    """
+    spacing = times[1] - times[0]
+    strength = np.sqrt(np.abs(inner))[None]
+    psi = unwrap_romeo(np.angle(inner)[None], strength, [spacing], mask, grid)[0]
+    psi *= np.float32(times[0] / spacing)
+    return psi
+
+
+def subtract_phase(
+    phase: np.ndarray, offset: np.ndarray, inside: np.ndarray, box: tuple[slice, slice, slice]
+) -> np.ndarray:
+    """Return wrap(phase - offset) of all echoes, with offset and mask given in a box.
+
+    Parameters
+    ----------
+    phase : (n_echo, nx, ny, nz) float32, rad
+    offset : (bx, by, bz) or (n_echo, bx, by, bz) float32, rad
+    inside : (bx, by, bz) bool
+    box : tuple of 3 slices
+        Where the box lies in the volume.
+
+    Returns
+    -------
+    (n_echo, nx, ny, nz) float32, rad
+        0 outside the mask.
+    """
+    corrected = np.zeros(phase.shape, np.float32)
+    if offset.ndim == 3:
+        offset = np.broadcast_to(offset, (len(phase), *offset.shape))
+    for out, values, away in zip(corrected, phase, offset, strict=True):
+        np.multiply(wrap(values[box] - away), inside, out=out[box])
+    return corrected

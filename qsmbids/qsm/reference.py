@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .grid import Grid
+from .masks import erode
+
 STATISTICS = {'mean': np.mean, 'median': np.median}
 
 
@@ -79,3 +82,72 @@ def reference_to(
     referenced = np.zeros(chi.shape, np.float32)
     referenced[mask] = chi[mask] - value
     return referenced, value, int(values.size)
+
+
+def reference_to_csf(
+    chi: np.ndarray,
+    csf_mask: np.ndarray,
+    mask: np.ndarray,
+    grid: Grid,
+    *,
+    erosion_mm: float = 1.0,
+) -> tuple[np.ndarray, float, int]:
+    """Subtract the median of the inner cerebrospinal fluid from a susceptibility map.
+
+    Fluid has the same susceptibility in every head, so maps of different people become
+    comparable. Its outermost layer holds tissue as well, by partial volume and registration,
+    and is left out; choroid plexus and vessels inside are few voxels, which the median does
+    not follow.
+
+    Parameters
+    ----------
+    chi : (nx, ny, nz) float, ppm
+        Map with any constant added.
+    csf_mask : (nx, ny, nz) bool
+        Fluid, best the lateral ventricles, from an atlas or from low R2*.
+    mask : (nx, ny, nz) bool
+        Where the map is defined.
+    grid : Grid
+        Voxel size.
+    erosion_mm : float, mm
+        What is taken off the fluid; at least the mean side of a voxel, or one layer would
+        stay. 0 leaves the fluid as it is.
+
+    Returns
+    -------
+    chi_referenced : (nx, ny, nz) float32, ppm
+        Zero outside the mask.
+    value_subtracted : float, ppm
+    n_voxels : int
+        Voxels of fluid that counted.
+
+    Raises
+    ------
+    ValueError
+        If the erosion leaves nothing of the fluid inside the mask, and as
+        :func:`reference_to` and :func:`~qsmbids.qsm.erode` do.
+
+    Notes
+    -----
+    The fluid is eroded before it is cut to the mask: a ventricle that the mask cuts through
+    has no tissue at the cut.
+
+    Examples
+    --------
+    >>> x = np.abs(np.arange(9) - 4.0)
+    >>> radius = np.maximum.reduce(np.meshgrid(x, x, x))
+    >>> chi = np.where(radius < 3, 0.02, 0.05)  # fluid, but its label reaches too far
+    >>> shifted, value, n = reference_to_csf(chi, radius < 4, radius < 5, Grid(chi.shape))
+    >>> value, n
+    (0.02, 125)
+    """
+    csf_mask = np.asarray(csf_mask, dtype=bool)
+    mean_side = grid.voxel_volume ** (1 / 3)
+    inner = erode(csf_mask, max(erosion_mm, mean_side) if erosion_mm > 0 else erosion_mm, grid)
+    if csf_mask.any() and not inner.any():
+        raise ValueError(
+            f'Nothing is left of the {int(csf_mask.sum())} voxels of fluid after the erosion.\n'
+            'The ventricles are too narrow for a reference without partial volume.\n'
+            'Use another reference, or erosion_mm=0 if partial volume is acceptable.'
+        )
+    return reference_to(chi, inner, mask, statistic='median')

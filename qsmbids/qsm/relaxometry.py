@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .echoes import check_echo_times
+from .decay import best_amplitude, check_decay, check_largest_r2star, unit_scale
+from .loglinear import log_slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class ArloParameters:
     # Largest R2* that is reported, 1/s. 500 1/s is a T2* of 2 ms, about the first echo time
     # of a GRE scan: faster decay leaves no second point to measure it with.
     largest_r2star: float = 500.0
+
+    def __post_init__(self) -> None:
+        check_largest_r2star(self.largest_r2star)
 
 
 def fit_r2star(
@@ -63,11 +67,12 @@ def fit_r2star(
 
     Simpson's error is (R2* D)^4 / 180 of R2*.
 
-    Otherwise: straight line through log(S) on TE with weights S^2, which is what the noise
-    of the logarithm asks for. ARLO would be wrong here without any sign of it.
+    Otherwise the weighted straight line of :func:`~qsmbids.qsm.fit_r2star_loglinear`: ARLO
+    would be wrong without any sign of it. T2* is 1/R2*, see :func:`~qsmbids.qsm.t2star`.
 
     The noise floor of magnitude images makes R2* too small where the last echoes have
-    decayed to it. Peak memory 5 float32 per voxel besides the input.
+    decayed to it. Peak memory 4 n_echo + 24 bytes per voxel of the mask besides input and
+    result.
 
     References
     ----------
@@ -82,37 +87,16 @@ def fit_r2star(
     >>> round(float(r2star[0, 0, 0]), 2), round(float(s0[0, 0, 0]), 1)
     (30.0, 100.0)
     """
-    magnitude = np.asarray(magnitude, dtype=np.float32)
-    mask = np.asarray(mask, dtype=bool)
-    if magnitude.ndim != 4 or magnitude.shape[1:] != mask.shape:
-        raise ValueError(
-            f'Magnitude {magnitude.shape} and mask {mask.shape} do not fit together.\n'
-            'The decay is fitted along the first axis, voxel by voxel.\n'
-            'Give a (n_echo, nx, ny, nz) magnitude and a (nx, ny, nz) mask.'
-        )
-    times = check_echo_times(echo_times_s, len(magnitude))
-    if len(times) < 2:
-        raise ValueError(
-            'R2* cannot be fitted to a single echo.\n'
-            'A decay rate needs the signal at two or more echo times.\n'
-            'Leave R2* out for this scan, or check whether further echoes are missing.'
-        )
-    mask = mask & np.isfinite(magnitude).all(axis=0)
-    signal = np.maximum(magnitude[:, mask], 0)
-
+    signal, times, mask = check_decay(magnitude, echo_times_s, mask)
     if _evenly_spaced(times, parameters.even_spacing_tolerance_s):
         rate = _arlo(signal, times)
     else:
-        rate = _log_linear(signal, times)
+        rate = log_slope(signal, times)
     rate = np.clip(rate, 0, parameters.largest_r2star)
 
-    decay = np.exp(-rate * times[:, None].astype(np.float32))
-    amplitude = (signal * decay).sum(axis=0) / (decay**2).sum(axis=0)
-
-    r2star = np.zeros(mask.shape, np.float32)
-    s0 = np.zeros(mask.shape, np.float32)
+    r2star, s0 = (np.zeros(mask.shape, np.float32) for _ in range(2))
     r2star[mask] = rate
-    s0[mask] = amplitude
+    s0[mask] = best_amplitude(signal, times, rate)
     return r2star, s0
 
 
@@ -127,7 +111,7 @@ def _arlo(signal: np.ndarray, times: np.ndarray) -> np.ndarray:
     third = np.float32((times[-1] - times[0]) / (len(times) - 1) / 3)
     above = np.zeros(signal.shape[1], np.float32)
     below = np.zeros_like(above)
-    scale = _unit_scale(signal)
+    scale = unit_scale(signal)
     for j in range(len(times) - 2):
         start, middle, end = signal[j : j + 3] * scale
         integral = third * (start + 4 * middle + end)
@@ -135,23 +119,3 @@ def _arlo(signal: np.ndarray, times: np.ndarray) -> np.ndarray:
         above += integral * drop + third * drop**2
         below += integral**2 + third * integral * drop
     return above / np.maximum(below, np.finfo(np.float32).tiny)
-
-
-def _log_linear(signal: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return R2* (n_voxel,) as the weighted slope of log(signal) on echo time."""
-    scaled = signal * _unit_scale(signal)
-    weight = scaled**2  # 0 where there is no signal, so the logarithm there is of no account
-    log = np.log(np.maximum(scaled, 1e-12))
-    time = times[:, None].astype(np.float32)
-    total = np.maximum(weight.sum(axis=0), np.finfo(np.float32).tiny)
-    mean_time = (weight * time).sum(axis=0) / total
-    mean_log = (weight * log).sum(axis=0) / total
-    covariance = (weight * (time - mean_time) * (log - mean_log)).sum(axis=0)
-    variance = (weight * (time - mean_time) ** 2).sum(axis=0)
-    return -covariance / np.maximum(variance, np.finfo(np.float32).tiny)
-
-
-def _unit_scale(signal: np.ndarray) -> np.float32:
-    """Return the factor that brings signals to order one, so that squares stay in range."""
-    peak = float(signal.max(initial=0))
-    return np.float32(1 / peak if peak > 0 else 1)

@@ -19,6 +19,9 @@ class ReliabilityParameters:
     # 0...1, agreement of the echoes with one frequency; 0.75 is the relative residual of 0.5
     # at which other programs reject a voxel
     agreement: float = 0.75
+    # 0...1, of the quality map: below it a voxel is left out of the first of two passes. Smooth
+    # tissue has 0.8 and more; the surroundings of veins and bleedings fall below
+    trusted: float = 0.6
 
 
 def quality_mask(
@@ -77,5 +80,41 @@ def quality_mask(
             'No voxel of the brain has a phase that can be trusted.\n'
             'Susceptibility is computed from the phase.\n'
             'Check that phase and magnitude belong together, and the scale of the phase.'
+        )
+    return kept
+
+
+def trusted_mask(
+    quality: np.ndarray,
+    mask: np.ndarray,
+    *,
+    parameters: ReliabilityParameters = ReliabilityParameters(),
+) -> np.ndarray:
+    """Leave out the voxels of a mask whose phase is poor, also in its inside.
+
+    Parameters
+    ----------
+    quality : (nx, ny, nz) float, 0...1
+        From :func:`~qsmbids.qsm.phase_quality`.
+    mask : (nx, ny, nz) bool
+    parameters : ReliabilityParameters
+        ``trusted`` is used.
+
+    Returns
+    -------
+    (nx, ny, nz) bool
+        A subset of the mask, with holes; for :func:`~qsmbids.qsm.invert_two_pass`.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left.
+    """
+    kept = np.asarray(mask, dtype=bool) & (np.asarray(quality) >= parameters.trusted)
+    if not kept.any():
+        raise ValueError(
+            'No voxel has a phase good enough for the first of two passes.\n'
+            'Both passes would be the same.\n'
+            'Leave --two-pass out, or check phase and magnitude.'
         )
     return kept

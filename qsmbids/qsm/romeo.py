@@ -3,8 +3,9 @@
 Neighbouring voxels are joined by edges, each with a weight that says how safely the phase
 can be followed across it. Regions grow from a seed over the best edge that is left; each
 new voxel gets the multiple of 2*pi that brings it closest to the neighbour it was reached
-from. Only the first echo is unwrapped this way. Each later one follows, voxel by voxel,
-from the echoes before it, so that no region can be a turn off from one echo to the next.
+from. By default only the first echo is unwrapped this way. Each later one follows, voxel by
+voxel, from the echoes before it, so that no region can be a turn off from one echo to the
+next.
 """
 
 from __future__ import annotations
@@ -13,32 +14,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from .echoes import bounding_box, check_echoes
 from .grid import Grid
-from .phase import TWO_PI, wrap
+from .phase import wrap
+from .turns import settle_first_echo, settle_later_echo
 
-# A region is moved by whole turns only if that brings its second echo closer to the
-# prediction by more than this per turn (rad): rests of a phase offset are of that size.
-TURN_PENALTY_RAD = 0.2
-# Of numbers of turns that fit alike, the one with the mean phase closest to 0 is taken: this
-# much per turn (rad) is more than rounding and less than any difference in the data.
-TIE_PENALTY_RAD = 0.01
-TURNS_TRIED = 2
-
-# A voxel that misses its prediction by less than a quarter of a turn is left alone: its
-# number of turns is safe even where the phase is too steep to be followed in space.
-UNCERTAIN_MISS_RAD = np.pi / 2
+MODES = ('template', 'individual')
 
 
 @dataclass(frozen=True, kw_only=True)
 class RomeoParameters:
     """Parameters of :func:`unwrap_romeo`."""
 
-    # Voxels of lower quality (0...1) that also miss what the echoes before predict are
-    # unwrapped from their neighbours (value: Dymerska 2021).
-    uncertain_quality: float = 0.5
+    # 'template': the first echo in space, the later ones in echo time. 'individual': every
+    # echo in space, for phase that does not grow in proportion to echo time (flow, strong
+    # eddy currents); regions may then be a turn off from one echo to the next.
+    mode: str = 'template'
+    # Template mode: a voxel that misses what the echoes before predict by more than this, in
+    # rad, may be moved by its neighbours. An eighth of a turn is far outside the noise of a
+    # voxel that can be trusted; smaller values mend more and cost nothing but time.
+    uncertain_miss_rad: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(
+                f'mode is {self.mode!r}.\n'
+                'It decides which echoes are unwrapped in space.\n'
+                f'Give one of: {", ".join(MODES)}.'
+            )
+        if not 0 < self.uncertain_miss_rad <= np.pi:
+            raise ValueError(
+                f'uncertain_miss_rad is {self.uncertain_miss_rad}.\n'
+                'Phase can miss a prediction by anything between 0 and pi.\n'
+                'Give a value in between, for example 0.4.'
+            )
 
 
 def unwrap_romeo(
@@ -82,14 +92,26 @@ def unwrap_romeo(
     2. Regions grow over edges, lowest cost first; each component of the mask has its own
        seed. What is unknown is one number of turns per component: the one for which the
        second echo agrees best with the first, and if that does not decide, the one for
-       which the mean phase is closest to 0. It is chosen over the whole component, so that
-       it does not hang on the noise of a seed.
-    3. Later echoes are moved by whole turns to the prediction TE_e * sum(m^2 TE phase) /
-       sum(m^2 TE^2) over the echoes before. Voxels of low quality that miss it by more
-       than pi/2 are then unwrapped from their neighbours, starting at all other voxels.
+       which the mean phase is closest to 0.
+    3. Template mode: later echoes are moved by whole turns to the prediction
+       TE_e * sum(m TE phase) / sum(m TE^2) over the echoes before. Noise alone would ask for
+       m^2; but what misleads is phase that bends where a voxel dephases, and there the late,
+       weak echoes know more than the first. Voxels that miss the prediction by more than
+       ``uncertain_miss_rad`` are then compared with their neighbours that do not: if at
+       least four of these agree that it is one and the same number of turns off, and none is
+       more than a quarter turn away afterwards, it is moved. Growing regions through such
+       voxels, as the paper does, makes more mistakes than it mends: next to air phase
+       changes by more than half a turn from voxel to voxel, which only time can follow.
+    4. Individual mode: every echo as the first, and each region of a later echo is moved by
+       the whole turns that bring its mean closest to what the echo before predicts.
 
-    Time O(N). Peak memory 4 n_echo + 42 bytes per voxel of the box around the mask, and
-    the result.
+    A cycle is wrong when the result and the phase of the signal, followed from echo time 0
+    without noise, are more than half a turn apart. The phase of the mean field of a voxel is
+    something else where the voxel dephases: at the rim of the brain, an error in that sense
+    is mostly physics. Where the signal passes through zero neither is defined.
+
+    Cost: time O(N), two or three passes over the echoes and one over the queue. Peak memory
+    42 bytes per voxel of the box around the mask, and the result.
 
     References
     ----------
@@ -106,20 +128,21 @@ def unwrap_romeo(
     """
     phase, magnitude, times, mask = check_echoes(phase, magnitude, echo_times_s, mask)
     box = bounding_box(mask)
-    inside = _framed(mask, box)
-    strength = _framed(magnitude, box)
-    work = wrap(_framed(phase, box)) * inside
-
-    costs = _edge_costs(work, strength, times, inside, echo=0)
-    region = np.zeros(inside.shape, np.int32)
-    n_region = _grow(work[0], costs, region, _seeds(costs, inside))
-    _settle_turns(work, strength, times, region, n_region)
-    for echo in range(1, len(times)):
-        _follow_echo_time(work, strength, times, inside, echo, parameters)
-
+    inside = np.require(mask[box], requirements='W')  # compiled loops want writable arrays
+    strength = np.require(magnitude[(slice(None), *box)], requirements='W')
     unwrapped = np.zeros(phase.shape, np.float32)
-    unwrapped[(slice(None), *box)] = work[:, 1:-1, 1:-1, 1:-1]
-    unwrapped *= mask
+    work = unwrapped[(slice(None), *box)]  # every step below changes the result in place
+    for echo in range(len(times)):
+        np.multiply(wrap(phase[(echo, *box)]), inside, out=work[echo])
+
+    region, n_region = _unwrap_in_space(work, strength, times, inside, echo=0)
+    settle_first_echo(work, strength, times, region, n_region)
+    for echo in range(1, len(times)):
+        if parameters.mode == 'individual':
+            region, n_region = _unwrap_in_space(work, strength, times, inside, echo)
+            settle_later_echo(work, strength, times, region, n_region, echo)
+        else:
+            _follow_echo_time(work, strength, times, inside, echo, parameters)
     return unwrapped
 
 
@@ -146,20 +169,30 @@ def phase_quality(
     """
     phase, magnitude, times, mask = check_echoes(phase, magnitude, echo_times_s, mask)
     box = bounding_box(mask)
-    inside = _framed(mask, box)
-    first_two = slice(0, 2)  # no other echo enters the weights
-    costs = _edge_costs(
-        _framed(phase[first_two], box), _framed(magnitude[first_two], box), times, inside, echo=0
-    )
+    inside = np.pad(mask[box], 1)
+    boxed = (slice(0, 2), *box)  # no other echo enters the weights
+    costs, _ = _edge_costs(phase[boxed], magnitude[boxed], times, inside, echo=0)
     quality = np.zeros(mask.shape, np.float32)
     quality[box] = _voxel_quality(costs)[1:-1, 1:-1, 1:-1]
     return quality
 
 
-def _framed(x: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
-    """Cut the box out of the last three axes and frame it by one voxel of zeros."""
-    frame = [(0, 0)] * (x.ndim - 3) + [(1, 1)] * 3
-    return np.pad(x[(..., *box)], frame)
+def _unwrap_in_space(
+    phase: np.ndarray, magnitude: np.ndarray, times: np.ndarray, inside: np.ndarray, echo: int
+) -> tuple[np.ndarray, int]:
+    """Unwrap one echo in place; return the regions (nx, ny, nz) int32 and their number."""
+    from .romeo_kernels import grow
+
+    framed = np.pad(inside, 1)
+    costs, here = _edge_costs(phase, magnitude, times, framed, echo)
+    region = np.zeros(framed.shape, np.int32)
+    seeds = _seeds(costs, framed)
+    n_region = grow(
+        here.ravel(), costs.reshape(-1, 3), _strides(framed.shape), seeds, region.ravel()
+    )
+    inner = (slice(1, -1),) * 3
+    phase[echo] = here[inner]
+    return np.ascontiguousarray(region[inner]), n_region
 
 
 def _strides(shape: tuple[int, ...]) -> np.ndarray:
@@ -167,49 +200,68 @@ def _strides(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _edge_costs(
-    phase: np.ndarray, magnitude: np.ndarray, times: np.ndarray, inside: np.ndarray, echo: int
-) -> np.ndarray:
-    """Return the costs (3, nx, ny, nz) uint8 of the edges of one echo."""
+    phase: np.ndarray, magnitude: np.ndarray, times: np.ndarray, framed: np.ndarray, echo: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weigh the edges of one echo.
+
+    Parameters
+    ----------
+    phase, magnitude : (n_echo, nx, ny, nz) float32
+    times : (n_echo,) float64, s
+    framed : (nx + 2, ny + 2, nz + 2) bool
+        The mask with a frame of one voxel of False.
+    echo : int
+
+    Returns
+    -------
+    costs : (nx + 2, ny + 2, nz + 2, 3) uint8
+    framed_phase : (nx + 2, ny + 2, nz + 2) float32, rad
+        A copy of the phase of this echo.
+    """
+    from .compiled import over_slabs
     from .romeo_kernels import edge_costs
 
     other = min(1, len(phase) - 1) if echo == 0 else echo - 1
     te_ratio = times[echo] / times[other] if other != echo else 0.0
-    costs = np.zeros((3, *inside.shape), np.uint8)
-    edge_costs(
-        phase[echo].ravel(),
-        phase[other].ravel(),
-        magnitude[echo].ravel(),
-        inside.ravel(),
-        _strides(inside.shape),
-        te_ratio,
-        costs.reshape(3, -1),
-    )
-    return costs
+    here = np.pad(phase[echo], 1)
+    second = np.pad(phase[other], 1) if other != echo else here
+    strength = np.pad(magnitude[echo], 1)
+    strides = _strides(framed.shape)
+    costs = np.zeros((*framed.shape, 3), np.uint8)
 
+    def loop(start: int, stop: int) -> None:
+        edge_costs(
+            here.ravel(),
+            second.ravel(),
+            strength.ravel(),
+            framed.ravel(),
+            strides,
+            te_ratio,
+            costs.reshape(-1, 3),
+            start * strides[0],
+            stop * strides[0],
+        )
 
-def _grow(phase: np.ndarray, costs: np.ndarray, region: np.ndarray, seeds: np.ndarray) -> int:
-    """Unwrap one echo in place from the voxels with region > 0 and from the seeds."""
-    from .romeo_kernels import grow
-
-    flat = costs.reshape(3, -1)
-    return grow(phase.reshape(-1), flat, _strides(phase.shape), seeds, region.reshape(-1))
+    over_slabs(loop, framed.shape[0])
+    return costs, here
 
 
 def _seeds(costs: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Return the flat indices of the mask, lowest sum of the three edge costs first."""
     voxels = np.flatnonzero(inside)
     total = np.zeros(voxels.size, np.uint16)
-    for cost in costs:
-        here = cost.ravel()[voxels]
-        total += np.where(here == 0, np.uint8(255), here)
+    for axis in range(3):
+        cost = costs.reshape(-1, 3)[:, axis][voxels]
+        total += np.where(cost == 0, np.uint8(255), cost)
     return voxels[np.argsort(total, kind='stable')]
 
 
 def _voxel_quality(costs: np.ndarray) -> np.ndarray:
     """Return the mean weight of the up to six edges of each voxel."""
-    total = np.zeros(costs.shape[1:], np.float32)
-    count = np.zeros(costs.shape[1:], np.uint8)
-    for axis, cost in enumerate(costs):
+    total = np.zeros(costs.shape[:3], np.float32)
+    count = np.zeros(costs.shape[:3], np.uint8)
+    for axis in range(3):
+        cost = costs[..., axis]
         weight = np.where(cost > 0, 1 - cost / np.float32(255), np.float32(0))
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
@@ -218,39 +270,6 @@ def _voxel_quality(costs: np.ndarray) -> np.ndarray:
         count += cost > 0
         count[high] += cost[low] > 0
     return total / np.maximum(count, 1)
-
-
-def _settle_turns(
-    phase: np.ndarray,
-    magnitude: np.ndarray,
-    times: np.ndarray,
-    region: np.ndarray,
-    n_region: int,
-) -> None:
-    """Move each region of the first echo, in place, by its number of turns."""
-    voxels = region > 0
-    label = region[voxels]
-    first = phase[0][voxels]
-    weight = magnitude[0][voxels] + np.finfo(np.float32).tiny  # also regions without signal
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        total = np.bincount(label, weight * values, n_region + 1)
-        return total / np.maximum(np.bincount(label, weight, n_region + 1), 1e-300)
-
-    mean_turns = mean(first) / TWO_PI
-    turns = -np.rint(mean_turns)
-    if len(times) > 1:
-        second = phase[1][voxels]
-        ratio = times[1] / times[0]
-        best = np.full(n_region + 1, np.inf)
-        nearest_zero = turns.copy()
-        for extra in range(-TURNS_TRIED, TURNS_TRIED + 1):
-            shifted = first + TWO_PI * (nearest_zero + extra)[label]
-            cost = mean(np.abs(wrap(second - ratio * shifted))) + TURN_PENALTY_RAD * abs(extra)
-            cost += TIE_PENALTY_RAD * np.abs(mean_turns + nearest_zero + extra)
-            turns = np.where(cost < best, nearest_zero + extra, turns)
-            best = np.minimum(cost, best)
-    phase[0][voxels] += (TWO_PI * turns[label]).astype(np.float32)
 
 
 def _follow_echo_time(
@@ -262,22 +281,14 @@ def _follow_echo_time(
     parameters: RomeoParameters,
 ) -> None:
     """Unwrap one echo in place from what the echoes before it predict."""
-    turn = np.float32(TWO_PI)
-    tiny = np.finfo(np.float32).tiny
-    scale = max(magnitude[:echo].max(), tiny)  # vendors' magnitudes reach 1e7 and more
-    numerator = np.zeros_like(phase[0])
-    denominator = np.full_like(phase[0], tiny)
-    for before in range(echo):
-        ratio = np.float32(times[before] / times[echo])
-        weight = (magnitude[before] / scale) ** 2 * ratio
-        numerator += weight * phase[before]
-        denominator += weight * ratio
-    predicted = numerator / denominator
-    phase[echo] += turn * np.rint((predicted - phase[echo]) / turn)
+    from .compiled import over_slabs
+    from .romeo_kernels import follow_echo_time, mend_turns
 
-    uncertain = inside & (np.abs(phase[echo] - predicted) > UNCERTAIN_MISS_RAD)
-    if uncertain.any():
-        near = binary_dilation(uncertain, iterations=2) & inside
-        costs = _edge_costs(phase, magnitude, times, near, echo)
-        uncertain &= _voxel_quality(costs) < parameters.uncertain_quality
-        _grow(phase[echo], costs, (inside & ~uncertain).astype(np.int32), np.empty(0, np.int64))
+    state = np.zeros(inside.shape, np.uint8)
+    miss = parameters.uncertain_miss_rad
+
+    def loop(start: int, stop: int) -> None:
+        follow_echo_time(phase, magnitude, times, inside, echo, miss, state, start, stop)
+
+    over_slabs(loop, inside.shape[0])
+    mend_turns(phase[echo], state)

@@ -10,6 +10,7 @@ from .fft import PaddedFFT
 from .grid import Grid
 from .kernels import kernel_reach, kernel_spectrum, sphere_kernel
 from .region import MaskedRegion
+from .solvers import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,7 @@ def remove_background_vsharp(
     grid: Grid,
     *,
     parameters: VsharpParameters = VsharpParameters(),
+    progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the field of the sources inside the mask, and where it is known.
 
@@ -87,6 +89,8 @@ def remove_background_vsharp(
         Voxel size; the direction of B0 does not matter.
     parameters : VsharpParameters
         Radii and threshold.
+    progress : callable, optional
+        Called with (fraction, text).
 
     Returns
     -------
@@ -106,7 +110,7 @@ def remove_background_vsharp(
     One deconvolution with the largest sphere that was used serves all voxels. A sphere fits
     where the distance to the nearest voxel outside exceeds the reach of its kernel: one
     distance transform replaces a convolution per radius. For R radii it takes R + 3
-    transforms of the box around the mask (padded by the largest sphere) and about 30 bytes
+    transforms of the box around the mask (padded by the largest sphere) and about 60 bytes
     per voxel of that box. Linear in the field.
 
     References
@@ -144,7 +148,9 @@ def remove_background_vsharp(
     filtered = np.zeros_like(field)
     done = np.zeros(field.shape, bool)
     largest = None
-    for sphere, reach in zip(spheres, reaches, strict=True):
+    for number, (sphere, reach) in enumerate(zip(spheres, reaches, strict=True), start=1):
+        if progress is not None:
+            progress(number / len(spheres), f'V-SHARP sphere {number} of {len(spheres)}')
         here = depth > reach
         here &= ~done
         if not here.any():

@@ -117,15 +117,52 @@ def test_more_iterations_come_closer():
     assert errors[0] > 2 * errors[1] > 2 * errors[2]
 
 
-def test_outside_the_mask_has_no_influence():
+@pytest.mark.parametrize('boundary', ['neumann', 'zero_padded'])
+def test_outside_the_mask_has_no_influence(boundary):
     field, mask = smooth_field(GRID)
-    phase = wrap(true_phase(field))
-    ones = np.ones(phase.shape)
-    expected = unwrap_laplacian(phase, ones, TIMES, mask, GRID)
-    phase[:, ~mask] = np.random.default_rng(1).uniform(-3, 3, phase[:, ~mask].shape)
-    phase[:, 0] = np.nan
-    found = unwrap_laplacian(phase, ones, TIMES, mask, GRID)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    truth = true_phase(field)
+    expected = unwrap(truth, mask, boundary=boundary)
+    wild = truth.copy()
+    wild[:, ~mask] = np.random.default_rng(1).uniform(-3, 3, wild[:, ~mask].shape)
+    wild[:, 0] = np.nan
+    np.testing.assert_allclose(unwrap(wild, mask, boundary=boundary), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('grid', GRIDS, ids=['1 mm', '1 x 1 x 2.2 mm'])
+def test_zero_padding_keeps_a_third_of_a_slope_in_a_ball(grid):
+    """As the field inside a magnetised ball; the Neumann condition keeps all of it."""
+    x, y, z = axes_mm(grid)
+    mask = (x**2 + y**2 + z**2) < 15**2
+    truth = np.broadcast_to(1.2 * x, (1, *grid.shape))
+    inner = (x**2 + y**2 + z**2) < 11**2
+    slopes = [
+        np.polyfit(np.broadcast_to(x, grid.shape)[inner], found[0][inner], 1)[0]
+        for found in (
+            unwrap(truth, mask, grid, times=[0.01], boundary=boundary)
+            for boundary in ('zero_padded', 'neumann')
+        )
+    ]
+    assert slopes[0] == pytest.approx(0.4, rel=0.05)
+    assert slopes[1] == pytest.approx(1.2, rel=0.01)
+
+
+def test_zero_padding_keeps_what_is_local():
+    """A blob that ends well inside the mask, with two turns at its centre."""
+    x, y, z = axes_mm(GRID)
+    mask = (x**2 + y**2 + z**2) < 15**2
+    truth = 4 * np.pi * np.exp(-(x**2 + y**2 + z**2) / 5**2)[None]
+    found = unwrap(truth, mask, times=[0.01], boundary='zero_padded')
+    difference = (found - truth)[0][mask]
+    assert np.ptp(difference) < 0.05
+    assert abs(difference.mean() / (2 * np.pi) - round(difference.mean() / (2 * np.pi))) < 0.01
+
+
+@pytest.mark.parametrize(
+    'wrong', [{'boundary': 'periodic'}, {'tolerance': 0.0}, {'max_iterations': 0}]
+)
+def test_unusable_parameters_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        LaplacianParameters(**wrong)
 
 
 def test_unusable_input_is_refused():
