@@ -11,8 +11,10 @@ from typing import Any
 from qsmbids import methods
 
 REFERENCES = ('whole-brain', 'csf', 'none')  # or the name of any atlas region
+BRAIN_MASKS = ('bet', 'threshold', 'quality', 'atlas', 'user')  # names in --mask
 REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
 DEFAULT_SEED = 2018
+SHARED_STAGES = ('mask', 'contrast')  # several methods at once, one set of overrides
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Config:
     mask_derivatives: str = ''
     methods: Mapping[str, str] = field(default_factory=lambda: dict(methods.DEFAULT_METHODS))
     params: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    mask: str = ''  # expression of the mask grammar; '' = a given mask, or bet
+    bipolar: str = 'auto'  # 'on', 'off', or what the sidecar says
+    two_pass: bool = False
+    contrasts: tuple[str, ...] = ()
     reference: str = 'whole-brain'
     age_years: float | None = None
     strict_age: bool = False
@@ -41,6 +47,7 @@ class Config:
     cohort: str = ''
     registration: str = 'standard'
     recon_only: bool = False
+    cosmos: bool = False
     phase_sign: str = 'auto'
     b0_dir: tuple[float, float, float] | None = None
     field_strength_t: float | None = None
@@ -57,16 +64,26 @@ class Config:
     command: str = ''
     run_id: str = ''
 
-    def method(self, stage: str) -> methods.Method:
-        """Return the chosen method of a stage."""
-        return methods.get(stage, self.methods[stage])
+    def method(self, stage: str, name: str = '') -> methods.Method:
+        """Return the chosen method of a stage, or another one of that stage."""
+        return methods.get(stage, name or self.methods[stage])
 
-    def parameters(self, stage: str) -> dict[str, Any]:
-        """Return the parameters of a stage's method, overrides included, as a plain dict."""
-        chosen = self.method(stage).make_parameters(self.params.get(stage))
-        return dataclasses.asdict(chosen)
+    def has(self, stage: str) -> bool:
+        """Return whether a stage that may be left out is wanted."""
+        return bool(self.methods.get(stage))
 
-    def code_version(self, stage: str) -> str:
+    def parameters(self, stage: str, name: str = '') -> dict[str, Any]:
+        """Return the parameters of a stage's method, overrides included, as a plain dict.
+
+        Where a stage may use several methods at once (masks, contrasts), an override counts
+        for each of them that has the parameter.
+        """
+        method, overrides = self.method(stage, name), self.params.get(stage) or {}
+        if stage in SHARED_STAGES:
+            overrides = {k: v for k, v in overrides.items() if k in method.parameter_names()}
+        return dataclasses.asdict(method.make_parameters(overrides))
+
+    def code_version(self, stage: str, name: str = '') -> str:
         """Return what identifies the code of a stage in the work folder's cache."""
-        method = self.method(stage)
+        method = self.method(stage, name)
         return f'{method.name}-{method.version}'

@@ -92,15 +92,26 @@ def coregister_t1w(
         ],
         threads,
     )  # fmt: skip
-    gre_to_t1w = _matrix(prefix)
+    gre_to_t1w = read_matrix(prefix)
     moved = np.linalg.inv(gre_to_t1w) @ other_affine
     t1w_brain = resample_to(brain, affine, other.shape, moved) > 0.5
     channel = structural_channel(other, t1w_brain, moved)
     return write_image(folder / 'moving_t1w.nii', channel, moved), gre_to_t1w
 
 
-def _matrix(prefix: Path) -> np.ndarray:
-    """Read a linear composite transform as a matrix in RAS by moving four points."""
+def read_matrix(prefix: Path) -> np.ndarray:
+    """Read a linear composite transform as a matrix in RAS by moving four points.
+
+    Parameters
+    ----------
+    prefix : Path
+        Of the files of antsRegistration.
+
+    Returns
+    -------
+    (4, 4) float
+        Maps points of the fixed image to points of the moving one, RAS mm.
+    """
     import ants
 
     transform = ants.read_transform(f'{prefix}Composite.h5')

@@ -77,13 +77,13 @@ def measure_quality(
     interior = ndimage.binary_erosion(
         both, iterations=max(1, round(RIM_MM / voxel_size(affine)[0]))
     )
-    determinant, centre = _jacobian(transform, brain, affine)
+    determinant, centre = jacobian(transform, brain, affine)
     native_centre = (at @ np.append(ndimage.center_of_mass(native), 1))[:3]
     return {
         'mask_dice': float(2 * both.sum() / max(overlap, 1)),
         'fov_coverage': float(seen[brain].mean()),
         'ncc': _correlation(structure, expected, interior),
-        'structure_match': _correlation_ratio(structure, expected, interior),
+        'structure_match': correlation_ratio(structure, expected, interior),
         'chi_correlation': _correlation(moved('chi'), read_image(fixed['chi'])[0], regions),
         'volume_ratio': float(np.median(determinant)),
         'jacobian_min': float(np.percentile(determinant, 1)),
@@ -115,7 +115,7 @@ def check_quality(quality: dict[str, float]) -> None:
             )
 
 
-def _jacobian(
+def jacobian(
     transform: str, brain: np.ndarray, affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the determinant in the brain, and where its centre is mapped (RAS mm)."""
@@ -143,7 +143,7 @@ def _correlation(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> fl
     return float(np.corrcoef(first[where], second[where])[0, 1])
 
 
-def _correlation_ratio(image: np.ndarray, template: np.ndarray, where: np.ndarray) -> float:
+def correlation_ratio(image: np.ndarray, template: np.ndarray, where: np.ndarray) -> float:
     """Return how much of the image's spread is explained by the template's grey value.
 
     sqrt(1 - mean variance within bins of the template / total variance): 1 if the image is a

@@ -30,6 +30,21 @@ _RELAXATION = {
     't2star': ('anat', 'T2starmap.nii.gz'),
     's0': ('anat', 'S0map.nii.gz'),
 }
+_SEPARATION = {
+    'chi_positive': ('anat', 'desc-paramagnetic_Chimap.nii.gz'),
+    'chi_negative': ('anat', 'desc-diamagnetic_Chimap.nii.gz'),
+}
+# keys of an image and of its projection; the plain names belong to SWI itself
+_CONTRASTS = {
+    'swi': {'swi': ('anat', 'swi.nii.gz'), 'swi_minip': ('anat', 'minIP.nii.gz')},
+    **{
+        name: {
+            key: ('anat', f'desc-{key}_swi.nii.gz'),
+            f'{key}_minip': ('anat', f'desc-{key}_minIP.nii.gz'),
+        }
+        for name, key in (('clear-swi', 'clearswi'), ('tswi', 'tswi'), ('smwi', 'smwi'))
+    },
+}
 _ATLAS = {
     'xfm_forward': ('anat', 'from-T2starw_to-{atlas}+{cohort}_mode-image_xfm.h5'),
     'xfm_inverse': ('anat', 'from-{atlas}+{cohort}_to-T2starw_mode-image_xfm.h5'),
@@ -51,6 +66,8 @@ def output_names(
     *,
     phase: bool = True,
     relaxation: bool = True,
+    separation: bool = False,
+    contrasts: Sequence[str] = (),
     atlas: str = '',
     cohort: str = '',
 ) -> dict[str, str]:
@@ -64,6 +81,10 @@ def output_names(
         Whether there is phase; without it there is no susceptibility, only relaxation.
     relaxation : bool
         Whether there are echoes enough for R2*.
+    separation : bool
+        Whether susceptibility is separated into its two signs.
+    contrasts : sequence of str
+        Susceptibility-weighted images, by their names in the catalogue.
     atlas, cohort : str
         Name of the atlas and label of its cohort; no atlas outputs when '' (or no phase).
 
@@ -77,6 +98,11 @@ def output_names(
     table = dict(_RECON) if phase else {k: _RECON[k] for k in _MAGNITUDE_ONLY}
     if relaxation:
         table.update(_RELAXATION)
+    if phase:
+        if separation:
+            table.update(_SEPARATION)
+        for name in contrasts:
+            table.update(_CONTRASTS[name])
     if atlas and phase:
         table.update(_ATLAS)
         if relaxation:
@@ -85,6 +111,18 @@ def output_names(
         key: _path(entities, folder, name.format(atlas=atlas, cohort=cohort))
         for key, (folder, name) in table.items()
     }
+
+
+def contrast_keys(name: str) -> tuple[str, str]:
+    """Return the keys of a weighted image and of its projection.
+
+    Examples
+    --------
+    >>> contrast_keys('clear-swi')
+    ('clearswi', 'clearswi_minip')
+    """
+    image, projection = _CONTRASTS[name]
+    return image, projection
 
 
 def with_sidecars(paths: Iterable[str]) -> list[str]:

@@ -8,9 +8,12 @@ every step and for the reference region; both stand in the sidecar of the map it
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from qsmbids import methods
+from qsmbids.bids.names import contrast_keys
 from qsmbids.plan.models import Acquisition
 
 # acquisition fields passed on when all echoes agree
@@ -25,14 +28,20 @@ _PASSED_ON = (
 DESCRIPTIONS = {
     'atlas': 'Susceptibility that the atlas expects at the age, in the space of the scan',
     'brain': 'Brain mask',
+    'cosmos': 'Susceptibility from several orientations of the head, and where it is known',
+    'clearswi': 'CLEAR-SWI: all echoes, weighted by unwrapped phase',
+    'diamagnetic': 'Susceptibility of the diamagnetic sources of each voxel, at most 0',
     'local': 'Field of sources inside the brain, after background removal',
     'noise': 'Standard deviation of the total field that the magnitude implies',
+    'paramagnetic': 'Susceptibility of the paramagnetic sources of each voxel, at least 0',
     'preproc': 'Root sum of squares of the echo magnitudes, resampled to the atlas',
     'qc': 'Quality numbers of one acquisition',
     'qsm': 'Voxels in which susceptibility was reconstructed',
     'regions': 'One row of statistics for each atlas region',
     'rss': 'Root sum of squares of the echo magnitudes',
+    'smwi': 'Magnitude weighted by susceptibility (SMWI)',
     'total': 'Field of all sources, from the unwrapped and combined phase',
+    'tswi': 'Magnitude weighted by susceptibility (tSWI)',
 }
 
 
@@ -75,15 +84,23 @@ def sidecars(
         }  # fmt: skip
 
     chi = _chi_fields(acquisition, steps, facts)
+    inversion = steps.get('inversion', {}).get('method', '')
+    single_step = bool(inversion) and methods.get('inversion', inversion).field == 'total'
+    field = parents('total_field' if single_step else 'local_field')
+    signs = _step_fields(steps, 'separation') | _reference_fields(facts)
     found = {
         'chi': one('Magnetic susceptibility, paramagnetic positive', 'ppm',
-                   parents('local_field', 'qsm_mask'), **chi),
+                   field + parents('qsm_mask'), **chi),
+        'chi_positive': one(DESCRIPTIONS['paramagnetic'], 'ppm', parents('chi', 'r2star'),
+                            **signs),
+        'chi_negative': one(DESCRIPTIONS['diamagnetic'], 'ppm', parents('chi', 'r2star'),
+                            **signs),
         'rss': one(DESCRIPTIONS['rss'], 'arbitrary', magnitude, SkullStripped=False),
         'brain_mask': {'Type': 'Brain', 'Sources': _mask_sources(acquisition, names)},
         'qsm_mask': {'Type': 'ROI', 'Description': DESCRIPTIONS['qsm'],
                      'Sources': parents('brain_mask', 'total_field')},
         'total_field': one(DESCRIPTIONS['total'], 'Hz', everything,
-                           **_step_fields(steps, 'offset', 'unwrapping')),
+                           **_step_fields(steps, 'offset', 'bipolar', 'unwrapping', 'fieldmap')),
         'local_field': one(DESCRIPTIONS['local'], 'Hz', parents('total_field', 'brain_mask'),
                            **_step_fields(steps, 'background')),
         'field_noise': one(DESCRIPTIONS['noise'], 'Hz', everything),
@@ -105,7 +122,22 @@ def sidecars(
         'xfm_forward': _transform('the scan', 'the atlas', atlas),
         'xfm_inverse': _transform('the atlas', 'the scan', atlas),
     }  # fmt: skip
+    for step in settings.get('steps', ()):
+        if step['stage'] == 'contrast':
+            found |= _contrast_sidecars(step, partial(one, sources=everything))
     return {key: content for key, content in found.items() if key in names}
+
+
+def _contrast_sidecars(
+    step: Mapping[str, Any], one: Callable[..., dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the sidecars of a weighted image and of its projection."""
+    image, projection = contrast_keys(step['method'])
+    made = {'Contrast': step['label'], 'ContrastParameters': step['parameters']}
+    return {
+        image: one(f'{step["label"]}: {step["summary"]}', 'arbitrary', **made),
+        projection: one(f'Minimum intensity projection of {step["label"]}', 'arbitrary', **made),
+    }
 
 
 def _acquisition_fields(acquisition: Acquisition) -> dict[str, Any]:
@@ -132,17 +164,21 @@ def _chi_fields(acquisition: Acquisition, steps: Mapping, facts: Mapping) -> dic
             'Slope': scaling.slope, 'Intercept': scaling.intercept, 'Sign': scaling.sign,
             'ComplexInput': scaling.complex, 'DecidedFrom': str(scaling.source),
         }  # fmt: skip
-    fields['EchoCombination'] = 'weighted mean of phase/TE, weights magnitude^2 TE^2'
-    fields |= _step_fields(steps, 'offset', 'unwrapping', 'background', 'inversion')
+    fields |= _step_fields(
+        steps, 'offset', 'bipolar', 'unwrapping', 'fieldmap', 'background', 'inversion'
+    )
     return fields | _reference_fields(facts)
 
 
 _STEP_KEYS = {
     'offset': 'PhaseOffsetRemoval',
+    'bipolar': 'ReadoutPhaseCorrection',
     'unwrapping': 'PhaseUnwrapping',
+    'fieldmap': 'EchoCombination',
     'background': 'BackgroundFieldRemoval',
     'inversion': 'DipoleInversion',
     'relaxometry': 'RelaxometryMethod',
+    'separation': 'SourceSeparation',
 }
 
 

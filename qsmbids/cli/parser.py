@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qsmbids import __version__, methods
+from qsmbids.cli.reconstruction import add_methods, both, chosen_methods, read_params
 from qsmbids.config import DEFAULT_SEED, REFERENCES, REGISTRATION_PRESETS, Config
 from qsmbids.execution.limits import available_cpus, available_memory_gb
 
@@ -61,22 +62,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _both(name: str) -> list[str]:
-    """Return the spellings with dashes and with underscores."""
-    return list(dict.fromkeys([f'--{name}', '--' + name.replace('-', '_')]))
-
-
 def _add_input(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        *_both('participant-label'), nargs='+', default=[], metavar='LABEL',
+        *both('participant-label'), nargs='+', default=[], metavar='LABEL',
         help='participants to process, with or without sub- (default: all)',
     )  # fmt: skip
     group.add_argument(
-        *_both('session-label'), *_both('session-id'), nargs='+', default=[], metavar='LABEL',
+        *both('session-label'), *both('session-id'), nargs='+', default=[], metavar='LABEL',
         dest='session_label', help='sessions to process, with or without ses- (default: all)',
     )  # fmt: skip
     group.add_argument(
-        *_both('bids-filter-file'), type=Path, metavar='FILE',
+        *both('bids-filter-file'), type=Path, metavar='FILE',
         help='JSON with the keys megre and t1w and entities to match; null means without the '
         'entity, "*" means any',
     )  # fmt: skip
@@ -85,51 +81,41 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         help='other derivatives to use: brain masks (*_desc-brain_mask) found there are taken',
     )  # fmt: skip
     group.add_argument(
-        *_both('mask-derivatives'), type=Path, metavar='PATH',
+        *both('mask-derivatives'), type=Path, metavar='PATH',
         help='short for -d masks=PATH',
     )  # fmt: skip
     group.add_argument(
-        *_both('skip-bids-validation'), *_both('skip-bids-validator'), action='store_true',
+        *both('skip-bids-validation'), *both('skip-bids-validator'), action='store_true',
         help='accepted for compatibility: the checks that a reconstruction needs always run',
     )  # fmt: skip
     group.add_argument('--age', type=float, metavar='YEARS', help='age, instead of the tables')
 
 
 def _add_reconstruction(group: argparse._ArgumentGroup) -> None:
-    stages = {
-        'unwrapping': 'unwrapping',
-        'background-removal': 'background',
-        'inversion': 'inversion',
-    }
-    for option, stage in stages.items():
-        group.add_argument(
-            *_both(option), choices=methods.names(stage), dest=f'method_{stage}',
-            default=methods.DEFAULT_METHODS[stage],
-            help='; '.join(f'{n}: {methods.get(stage, n).summary}' for n in methods.names(stage)),
-        )  # fmt: skip
+    add_methods(group)
     group.add_argument(
-        '--param', nargs='+', default=[], metavar='STAGE.NAME=VALUE',
-        help='parameters of the chosen methods, e.g. inversion.threshold=0.2; stages are '
-        + ', '.join(methods.STAGES),
-    )  # fmt: skip
-    group.add_argument(
-        *_both('reference-region'), default='whole-brain', metavar='REGION',
+        *both('reference-region'), default='whole-brain', metavar='REGION',
         help=f'what has susceptibility zero: {", ".join(REFERENCES)}, or a region of the atlas',
     )  # fmt: skip
     group.add_argument(
-        *_both('phase-sign'), choices=('auto', '+', '-'), default='auto',
+        *both('phase-sign'), choices=('auto', '+', '-'), default='auto',
         help='sign of the phase in the files for paramagnetic sources',
     )  # fmt: skip
     group.add_argument(
-        *_both('b0-dir'), type=float, nargs=3, metavar=('X', 'Y', 'Z'),
+        *both('b0-dir'), type=float, nargs=3, metavar=('X', 'Y', 'Z'),
         help='direction of B0 along the voxel axes, when the affine cannot tell',
     )  # fmt: skip
     group.add_argument(
-        *_both('field-strength'), type=float, metavar='TESLA',
+        *both('field-strength'), type=float, metavar='TESLA',
         help='when the sidecars hold neither ImagingFrequency nor MagneticFieldStrength',
     )  # fmt: skip
     group.add_argument(
-        *_both('recon-only'), action='store_true', help='maps only: no atlas, no region tables'
+        '--cosmos', action='store_true',
+        help='one more map from three or more scans of a session with the head in different '
+        'orientations',
+    )  # fmt: skip
+    group.add_argument(
+        *both('recon-only'), action='store_true', help='maps only: no atlas, no region tables'
     )
 
 
@@ -140,7 +126,7 @@ def _add_atlas(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument('--cohort', default='', metavar='N', help='cohort, instead of by age')
     group.add_argument(
-        *_both('strict-age'), action='store_true',
+        *both('strict-age'), action='store_true',
         help='refuse an age that the atlas does not cover, instead of the nearest cohort',
     )  # fmt: skip
     group.add_argument(
@@ -151,40 +137,40 @@ def _add_atlas(group: argparse._ArgumentGroup) -> None:
 
 def _add_execution(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        '-w', *_both('work-dir'), type=Path, metavar='PATH',
+        '-w', *both('work-dir'), type=Path, metavar='PATH',
         help='intermediate files; keep it to resume (default: ./work)',
     )  # fmt: skip
     group.add_argument(
-        '--nprocs', '--nthreads', *_both('n-cpus'), type=int, metavar='N', dest='nprocs',
+        '--nprocs', '--nthreads', *both('n-cpus'), type=int, metavar='N', dest='nprocs',
         help='processors to use in all (default: what this process may use)',
     )  # fmt: skip
     group.add_argument(
-        *_both('omp-nthreads'), type=int, metavar='N',
+        *both('omp-nthreads'), type=int, metavar='N',
         help='threads of one step (default: processors / acquisitions, at most 8)',
     )  # fmt: skip
     group.add_argument(
-        '--mem', *_both('mem-mb'), type=memory_gb, metavar='SIZE', dest='mem_gb',
+        '--mem', *both('mem-mb'), type=memory_gb, metavar='SIZE', dest='mem_gb',
         help='memory to use: a bare number is MB, or with K, M, G, T (default: what is free)',
     )  # fmt: skip
     group.add_argument(
-        *_both('random-seed'), type=int, default=DEFAULT_SEED, metavar='N',
+        *both('random-seed'), type=int, default=DEFAULT_SEED, metavar='N',
         help='seed of the registration; equal seeds give equal results',
     )  # fmt: skip
     group.add_argument(
-        *_both('dry-run'), action='store_true', help='say what would be done and why, and exit'
+        *both('dry-run'), action='store_true', help='say what would be done and why, and exit'
     )
     group.add_argument(
-        *_both('reports-only'), action='store_true',
+        *both('reports-only'), action='store_true',
         help='make the pages again from the results of an earlier run',
     )  # fmt: skip
     group.add_argument(
-        *_both('clean-workdir'), action='store_true', help='empty the work folder first'
+        *both('clean-workdir'), action='store_true', help='empty the work folder first'
     )
     group.add_argument(
-        *_both('stop-on-first-crash'), action='store_true', help='do not go on with the others'
+        *both('stop-on-first-crash'), action='store_true', help='do not go on with the others'
     )
     group.add_argument(
-        *_both('use-plugin'), *_both('nipype-plugin-file'), type=Path, metavar='FILE',
+        *both('use-plugin'), *both('nipype-plugin-file'), type=Path, metavar='FILE',
         dest='use_plugin', help='YAML with plugin and plugin_args for Nipype',
     )  # fmt: skip
     group.add_argument('-v', '--verbose', action='count', default=0, help='say more; -vv, -vvv')
@@ -229,9 +215,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     nprocs = args.nprocs or cpus
     if nprocs < 1 or (args.omp_nthreads is not None and args.omp_nthreads < 1):
         parser.error('--nprocs and --omp-nthreads must be at least 1')
-    chosen = dict(methods.DEFAULT_METHODS)
-    for stage in ('unwrapping', 'background', 'inversion'):
-        chosen[stage] = getattr(args, f'method_{stage}')
+    chosen = chosen_methods(args)
+    if args.two_pass and methods.get('inversion', chosen['inversion']).field == 'total':
+        parser.error(
+            f'--two-pass needs an inversion of a local field, and {chosen["inversion"]} starts '
+            'from the total one; choose another --inversion'
+        )
     return Config(
         bids_dir=bids_dir,
         output_dir=output_dir,
@@ -242,7 +231,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         filters=_filters(parser, args.bids_filter_file),
         derivatives=derivatives,
         methods=chosen,
-        params=_params(parser, args.param, chosen),
+        params=read_params(parser, args, chosen),
+        mask=args.mask or '',
+        bipolar=args.bipolar,
+        two_pass=args.two_pass,
+        contrasts=tuple(dict.fromkeys(args.contrast)),
         reference=args.reference_region,
         age_years=args.age,
         strict_age=args.strict_age,
@@ -250,6 +243,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         cohort=args.cohort,
         registration=args.registration,
         recon_only=args.recon_only,
+        cosmos=args.cosmos,
         phase_sign=args.phase_sign,
         b0_dir=tuple(args.b0_dir) if args.b0_dir else None,
         field_strength_t=args.field_strength,
@@ -321,25 +315,4 @@ def _filters(parser: argparse.ArgumentParser, path: Path | None) -> dict | None:
             f'--bids-filter-file <{path}> has unknown keys {", ".join(sorted(unknown))}; '
             'known are megre and t1w'
         )
-    return found
-
-
-def _params(
-    parser: argparse.ArgumentParser, values: Sequence[str], chosen: dict[str, str]
-) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for value in values:
-        place, equals, text = value.partition('=')
-        stage, dot, name = place.partition('.')
-        if not (equals and dot) or stage not in methods.STAGES:
-            parser.error(
-                f'--param {value}: write STAGE.NAME=VALUE with a stage of '
-                f'{", ".join(methods.STAGES)}'
-            )
-        found.setdefault(stage, {})[name] = text
-    for stage, overrides in found.items():
-        try:
-            methods.get(stage, chosen[stage]).make_parameters(overrides)
-        except ValueError as error:
-            parser.error(str(error))
     return found

@@ -22,6 +22,7 @@ def run_participants(config: Config) -> int:
 
     try:
         plan = make_the_plan(config)
+        _check_mask(plan, config)
     except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
@@ -69,7 +70,16 @@ def make_the_plan(config: Config) -> Plan:
         b0_dir=config.b0_dir,
         phase_sign=config.phase_sign,
         derivatives=config.derivatives,
+        cosmos=config.cosmos,
     )
+
+
+def _check_mask(plan: Plan, config: Config) -> None:
+    """Raise ValueError for a brain mask that cannot be made for some scan."""
+    if 'atlas' in config.mask:
+        from qsmbids.workflows.atlas_mask import check_atlas_mask
+
+        check_atlas_mask(plan.acquisitions, config)
 
 
 def _process(plan: Plan, config: Config) -> list:
@@ -118,6 +128,8 @@ def _banner(config: Config, plan: Plan) -> None:
     print(f'  found     {people} participants, {scans} usable acquisitions')
     for acquisition in plan.acquisitions:
         print(f'            {acquisition.key}: {_what(acquisition)}')
+    for group in (group for person in plan.participants for group in person.cosmos):
+        print(f'            {group.key}: COSMOS from {len(group.acquisitions)} orientations')
     print(flush=True)
 
 
@@ -148,11 +160,15 @@ def _verdict(plan: Plan, outcomes: list, config: Config) -> int:
             if failure.crash_file:
                 print(f'{"":<30} details: {failure.crash_file}')
     for person in plan.participants:
-        if person.label in skipped:
-            first = next(i for i in person.all_issues if i.severity is Severity.ERROR)
-            print(f'{first.scope or "sub-" + person.label:<30} LEFT OUT  {first.what}')
+        first: dict[str, str] = {}  # one reason for each scan or session
+        for issue in person.all_issues:
+            if issue.severity is Severity.ERROR:
+                first.setdefault(issue.scope or f'sub-{person.label}', issue.what)
+        for scope, what in first.items():
+            print(f'{scope:<30} LEFT OUT  {what}')
     done = len(outcomes) - len(failed)
-    print(f'\n{done} of {len(outcomes)} acquisitions complete.', end=' ')
+    what = 'acquisitions and COSMOS maps' if config.cosmos else 'acquisitions'
+    print(f'\n{done} of {len(outcomes)} {what} complete.', end=' ')
     print(f'Reports: {config.output_dir}/sub-*.html')
     if not done:
         print('No acquisition could be finished; the reports say what to look at.')

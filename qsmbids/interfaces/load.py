@@ -11,6 +11,8 @@ from nipype.interfaces.base import File, traits
 
 from qsmbids import qsm
 from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec, save
+from qsmbids.interfaces.coils import combine_stored_coils
+from qsmbids.qsm.grid import Grid
 
 
 class _LoadGreInputSpec(StepInputSpec):
@@ -19,6 +21,8 @@ class _LoadGreInputSpec(StepInputSpec):
     )
     affine = traits.List(traits.List(traits.Float), mandatory=True, desc='to scanner mm')
     scaling = traits.Dict(desc='slope, intercept, complex and sign of the phase; empty: none')
+    n_coils = traits.Int(1, usedefault=True, desc='along the fourth axis of the files; 1: none')
+    echo_times_s = traits.List(traits.Float, desc='s, to combine coils')
     sources = traits.List(
         File(exists=True), mandatory=True, desc='the same files: their times decide re-running'
     )
@@ -44,21 +48,19 @@ class LoadGre(Step):
         echoes, scaling = self.inputs.echoes, self.inputs.scaling
         first = nib.load(next(f for f in (echoes[0]['magnitude'], echoes[0]['real']) if f))
         affine, shape = np.array(self.inputs.affine), first.shape[:3]
-        magnitude = np.empty((*shape, len(echoes)), np.float32, order='F')
-        phase = np.empty_like(magnitude) if scaling else None
-        for e, echo in enumerate(echoes):
-            if echo['real']:
-                m, p = qsm.complex_to_polar(_read(echo, 'real'), _read(echo, 'imag'))
-                magnitude[..., e] = m if not echo['magnitude'] else _read(echo, 'magnitude')
+        images = (_magnitude_and_phase(echo, scaling) for echo in echoes)
+        if self.inputs.n_coils > 1:
+            magnitude, phase = combine_stored_coils(
+                images, self.inputs.n_coils, self.inputs.echo_times_s,
+                Grid.from_affine(shape, affine), folder,
+            )  # fmt: skip
+        else:
+            magnitude = np.empty((*shape, len(echoes)), np.float32, order='F')
+            phase = np.empty_like(magnitude) if scaling else None
+            for e, (one_magnitude, one_phase) in enumerate(images):
+                magnitude[..., e] = one_magnitude
                 if phase is not None:
-                    phase[..., e] = p * scaling['sign']
-            else:
-                magnitude[..., e] = _read(echo, 'magnitude')
-                if phase is not None:
-                    phase[..., e] = qsm.scale_phase(
-                        _read(echo, 'phase'),
-                        scaling['slope'], scaling['intercept'], scaling['sign'],
-                    )  # fmt: skip
+                    phase[..., e] = one_phase
         rss = np.sqrt(np.einsum('...e,...e->...', magnitude, magnitude))
         outputs = {
             'magnitude': save(magnitude, affine, folder / 'magnitude.nii'),
@@ -69,6 +71,24 @@ class LoadGre(Step):
             outputs['phase_first'] = save(phase[..., 0], affine, folder / 'phase_first.nii')
             outputs['phase_last'] = save(phase[..., -1], affine, folder / 'phase_last.nii')
         return outputs
+
+
+def _magnitude_and_phase(
+    echo: dict[str, Any], scaling: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return magnitude and phase (rad) of one echo; no phase without a scaling."""
+    if echo['real']:
+        magnitude, phase = qsm.complex_to_polar(_read(echo, 'real'), _read(echo, 'imag'))
+        if echo['magnitude']:
+            magnitude = _read(echo, 'magnitude')
+        return magnitude, phase * scaling['sign'] if scaling else None
+    magnitude = _read(echo, 'magnitude')
+    if not scaling:
+        return magnitude, None
+    values = _read(echo, 'phase')
+    return magnitude, qsm.scale_phase(
+        values, scaling['slope'], scaling['intercept'], scaling['sign']
+    )
 
 
 def _read(echo: dict[str, Any], kind: str) -> np.ndarray:

@@ -17,6 +17,8 @@ _FILE_KEYS = (
     'chi', 'rss', 'brain_mask', 'qsm_mask', 'total_field', 'local_field', 'field_noise',
     'fmap_magnitude', 'r2star', 't2star', 's0', 'xfm_forward', 'xfm_inverse', 'dseg',
     'template_chi', 'regions_chi', 'regions_r2star', 'norm_chi', 'norm_r2star', 'norm_rss',
+    'chi_positive', 'chi_negative', 'swi', 'swi_minip', 'clearswi', 'clearswi_minip', 'tswi',
+    'tswi_minip', 'smwi', 'smwi_minip',
 )  # fmt: skip
 
 
@@ -71,7 +73,7 @@ class Sink(Step):
                 copy(Path(source).with_suffix('.json'), side)
             copy(Path(source), out / name)
             written.update({str(p): p.stat().st_size for p in (side, out / name)})
-        figures = self._figures(out)
+        figures = copy_figures(i.figures, i.acquisition.participant, out)
         for figure in figures:
             path = out / figure['path']
             written[str(path)] = path.stat().st_size
@@ -86,15 +88,15 @@ class Sink(Step):
         written[str(record_path)] = record_path.stat().st_size
         return {'out_record': str(record_path), 'record': {'written': written}}
 
-    def _figures(self, out: Path) -> list[dict[str, str]]:
-        """Copy the figures; return them with paths below the output folder."""
-        i = self.inputs
-        if not isdefined(i.figures):
-            return []
-        place = bids_names.figures_folder(i.acquisition.participant)
-        found = []
-        for figure in json.loads(Path(i.figures).read_text(encoding='utf-8')):
-            name = f'{place}/{Path(figure["path"]).name}'
-            copy(Path(figure['path']), out / name)
-            found.append({**figure, 'path': name})
-        return found
+
+def copy_figures(index: str, participant: str, out: Path) -> list[dict[str, str]]:
+    """Copy the figures of an index; return them with paths below the output folder."""
+    if not isdefined(index):
+        return []
+    place = bids_names.figures_folder(participant)
+    found = []
+    for figure in json.loads(Path(index).read_text(encoding='utf-8')):
+        name = f'{place}/{Path(figure["path"]).name}'
+        copy(Path(figure['path']), out / name)
+        found.append({**figure, 'path': name})
+    return found

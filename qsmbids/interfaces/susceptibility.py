@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nipype.interfaces.base import File, traits
+from nipype.interfaces.base import File, isdefined, traits
 
 from qsmbids import methods, qsm
 from qsmbids.interfaces.base import (
@@ -24,6 +25,9 @@ from qsmbids.interfaces.base import (
 class _BackgroundInputSpec(StepInputSpec):
     total_field = File(exists=True, mandatory=True, desc='Hz')
     mask = File(exists=True, mandatory=True, desc='voxels whose field is trusted')
+    field_noise = File(exists=True, mandatory=True, desc='Hz')
+    chi = File(exists=True, desc='ppm; its field is set aside and added again at the end')
+    imaging_frequency_mhz = traits.Float(desc='Hz per ppm, needed with chi')
     b0_direction = traits.List(traits.Float, mandatory=True)
     method = traits.Str(mandatory=True)
     parameters = traits.Dict
@@ -42,13 +46,27 @@ class BackgroundRemoval(Step):
     output_spec = _BackgroundOutputSpec
 
     def compute(self, folder: Path) -> dict[str, Any]:
-        """Call the chosen method."""
+        """Call the chosen method.
+
+        After a single-step inversion most of the local field is known. Only what it leaves
+        is filtered, which spares the slow part that background removal would lose.
+        """
         i = self.inputs
         affine, grid = nib.load(i.mask).affine, grid_of(i.mask, i.b0_direction)
         method, mask = methods.get('background', i.method), load_mask(i.mask)
+        field = load(i.total_field)
+        if isdefined(i.chi):
+            known = qsm.ppm_to_hz(qsm.field_of(load(i.chi), mask, grid), i.imaging_frequency_mhz)
+            field -= known
+        weight = {}
+        if 'weight' in method.takes:
+            noise = np.maximum(load(i.field_noise), 1e-6)
+            weight['weight'] = np.where(mask, 1 / noise, 0).astype(np.float32)
         local, after = method.load()(
-            load(i.total_field), mask, grid, parameters=method.make_parameters(i.parameters)
+            field, mask, grid, parameters=method.make_parameters(i.parameters), **weight
         )
+        if isdefined(i.chi):
+            local += np.where(after, known, 0)
         return {
             'local_field': save(local, affine, folder / 'local_field.nii'),
             'qsm_mask': save(after, affine, folder / 'qsm_mask.nii'),
@@ -57,21 +75,26 @@ class BackgroundRemoval(Step):
 
 
 class _InversionInputSpec(StepInputSpec):
-    local_field = File(exists=True, mandatory=True, desc='Hz')
+    field = File(exists=True, mandatory=True, desc='local or total field, as the method wants, Hz')
     mask = File(exists=True, mandatory=True)
     field_noise = File(exists=True, mandatory=True, desc='Hz')
+    phase_quality = File(exists=True, desc='0 to 1; needed for two passes')
+    magnitude = File(exists=True, desc='root sum of squares, if the method uses it')
+    r2star = File(exists=True, desc='1/s, if the method uses it')
     imaging_frequency_mhz = traits.Float(mandatory=True, desc='Hz per ppm')
     b0_direction = traits.List(traits.Float, mandatory=True)
     method = traits.Str(mandatory=True)
     parameters = traits.Dict
+    two_pass = traits.Bool(False, usedefault=True, desc='invert the trusted voxels first')
 
 
 class _InversionOutputSpec(StepOutputSpec):
     chi = File(desc='susceptibility before referencing, ppm')
+    qsm_mask = File(desc='voxels that have a susceptibility')
 
 
 class DipoleInversion(Step):
-    """Turn the local field into susceptibility."""
+    """Turn the field into susceptibility."""
 
     title = 'dipole inversion'
     input_spec = _InversionInputSpec
@@ -82,14 +105,36 @@ class DipoleInversion(Step):
         i = self.inputs
         affine, grid = nib.load(i.mask).affine, grid_of(i.mask, i.b0_direction)
         method, mask = methods.get('inversion', i.method), load_mask(i.mask)
-        noise = load(i.field_noise)
-        weight = np.zeros_like(noise)
-        weight[mask] = 1 / np.maximum(noise[mask], 1e-6)
-        chi = method.load()(
-            qsm.hz_to_ppm(load(i.local_field), i.imaging_frequency_mhz), mask, grid,
-            weight=weight, parameters=method.make_parameters(i.parameters),
-        )  # fmt: skip
-        return {'chi': save(chi, affine, folder / 'chi_raw.nii')}
+        maps = self._maps(method.takes, mask)
+        weight = {'weight': maps.pop('weight')} if 'weight' in maps else {}
+        invert = partial(method.load(), parameters=method.make_parameters(i.parameters), **maps)
+        field = qsm.hz_to_ppm(load(i.field), i.imaging_frequency_mhz)
+        if i.two_pass:
+            trusted = qsm.trusted_mask(load(i.phase_quality), mask)
+            chi = qsm.invert_two_pass(field, trusted, field, mask, grid, invert, **weight)
+        else:
+            chi = invert(field, mask, grid, **weight)
+        if method.field == 'total':  # the method takes its rim away itself
+            mask &= chi != 0
+        return {
+            'chi': save(chi, affine, folder / 'chi_raw.nii'),
+            'qsm_mask': save(mask, affine, folder / 'qsm_mask.nii'),
+        }
+
+    def _maps(self, names: tuple[str, ...], mask: np.ndarray) -> dict[str, Any]:
+        """Return the optional arguments that the method takes, as far as there are any."""
+        i = self.inputs
+        noise = np.maximum(load(i.field_noise), 1e-6)
+        maps: dict[str, Any] = {}
+        if 'field_hz_per_ppm' in names:
+            maps['field_hz_per_ppm'] = i.imaging_frequency_mhz
+        if 'weight' in names:
+            maps['weight'] = np.where(mask, 1 / noise, 0).astype(np.float32)
+        for name in ('magnitude', 'r2star'):
+            path = getattr(i, name)
+            if name in names and isdefined(path):
+                maps[name] = load(path)
+        return maps
 
 
 class _ReferenceInputSpec(StepInputSpec):

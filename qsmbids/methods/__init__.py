@@ -23,8 +23,8 @@ def names(stage: str) -> list[str]:
 
     Examples
     --------
-    >>> names('inversion')
-    ['rts', 'tv', 'tkd']
+    >>> names('fieldmap')
+    ['weighted', 'nonlinear']
     """
     found = [m.name for m in CATALOGUE if m.stage == stage]
     return sorted(found, key=lambda name: name != DEFAULT_METHODS.get(stage))

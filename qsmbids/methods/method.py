@@ -33,9 +33,8 @@ class Method:
     bytes_per_voxel : int
         Peak memory of the function beyond its inputs, per voxel of the matrix.
     takes : tuple of str
-        Optional maps that the function makes use of, by the name of their argument:
-        ``weight`` (inverse noise), ``noise_ppm``, ``magnitude`` (root sum of squares),
-        ``r2star`` (1/s).
+        Optional arguments that the function makes use of: ``weight`` (inverse noise),
+        ``magnitude`` (root sum of squares), ``r2star`` (1/s), ``field_hz_per_ppm``.
     field : str
         Of an inversion: ``'local'``, or ``'total'`` if it removes the background itself.
     """
@@ -59,6 +58,10 @@ class Method:
     def parameter_class(self) -> type:
         """Import and return the parameter dataclass."""
         return _load(self.parameters)
+
+    def parameter_names(self) -> list[str]:
+        """Return the names of the parameters."""
+        return [f.name for f in dataclasses.fields(self.parameter_class())]
 
     def make_parameters(self, overrides: Mapping[str, Any] | None = None) -> Any:
         """Return the parameters with some of them overridden.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from qsmbids.plan import checks, image_checks
 from qsmbids.plan.age import AgeReader
-from qsmbids.plan.companions import find_brain_mask, find_t1w
+from qsmbids.plan.coils import count_coils
+from qsmbids.plan.companions import find_brain_mask, find_t1w, find_t2_map
 from qsmbids.plan.discover import Scan
 from qsmbids.plan.echo_times import make_echoes
 from qsmbids.plan.echoes import EchoFiles, Form, pair_echoes
@@ -96,7 +97,8 @@ class Builder:
         image_checks.check_same_grid(images.values(), findings)
         image_checks.check_values(pairs, images, findings)
         checks.check_image_types(pairs, sidecars, findings)
-        echoes = make_echoes(pairs, images, sidecars, findings)
+        n_coils = count_coils(pairs, images, sidecars, findings)
+        echoes = make_echoes(pairs, images, sidecars, findings, n_coils)
         checks.check_names(scan, len(echoes), findings)
         checks.check_protocol(sidecars, len(echoes), form, findings)
 
@@ -113,6 +115,7 @@ class Builder:
             b0_direction=UNKNOWN,
             imaging_frequency_mhz=frequency or UNKNOWN,
             phase_scaling=self._scaling(pairs, form, images, sidecars, findings),
+            n_coils=n_coils,
             metadata=common_values(sidecars),
         )
         acquisition = self._place(acquisition, images, sidecars, about_field)
@@ -168,7 +171,7 @@ class Builder:
         neighbours: Sequence[BidsName],
         findings: Findings,
     ) -> Acquisition:
-        """Add age, brain mask and T1-weighted image."""
+        """Add age, brain mask, T1-weighted image and T2 map."""
         request = self.request
         t1w = find_t1w(
             neighbours,
@@ -179,7 +182,7 @@ class Builder:
             findings,
         )
         age = self.ages.read(acquisition.participant, acquisition.session, paths, findings)
-        mask = ''
+        mask = t2_map = ''
         if any(acquisition.shape):
             mask = find_brain_mask(
                 acquisition,
@@ -188,9 +191,11 @@ class Builder:
                 self.inspect,
                 findings,
             )
+            t2_map = find_t2_map(acquisition, request.mask_folders, self.inspect, findings)
         return replace(
-            acquisition, age_years=age, t1w=t1w, brain_mask=mask, issues=findings.issues
-        )
+            acquisition, age_years=age, t1w=t1w, brain_mask=mask, t2_map=t2_map,
+            issues=findings.issues,
+        )  # fmt: skip
 
 
 def _with_some_direction(acquisition: Acquisition) -> Acquisition:

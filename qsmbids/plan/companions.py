@@ -1,4 +1,4 @@
-"""Images that go with a scan: a brain mask from other software, a T1-weighted image."""
+"""Images that go with a scan: a brain mask or T2 map from elsewhere, a T1-weighted image."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def find_brain_mask(
     """
     problems = Findings(findings.root, findings.scope)
     for name, folder in derivatives.items():
-        for mask in _candidates(folder, acquisition):
+        for mask in _candidates(folder, acquisition, '*_desc-brain_mask.nii*'):
             image = inspect(mask.path)
             if image.problem or image.low == image.high or image.n_not_finite:
                 problems.warning(
@@ -151,17 +151,59 @@ def find_brain_mask(
     return ''
 
 
-def _candidates(folder: Path, acquisition: Acquisition) -> list[BidsName]:
+def find_t2_map(
+    acquisition: Acquisition,
+    derivatives: Mapping[str, Path],
+    inspect: Inspect,
+    findings: Findings,
+) -> str:
+    """Choose a map of T2 or R2 that lies on the grid of a scan.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        The scan, with shape and affine.
+    derivatives : mapping of str to Path
+        Folders to search, by name; the first that has a fitting map wins.
+    inspect : callable
+        Looks at an image file.
+    findings : Findings
+        Receives T2_MAP_UNUSABLE (warning).
+
+    Returns
+    -------
+    str
+        Absolute path of a ``_R2map`` (1/s) or ``_T2map`` (s); '' when there is none.
+    """
+    for name, folder in derivatives.items():
+        for suffix in ('R2map', 'T2map'):
+            for found in _candidates(folder, acquisition, f'*_{suffix}.nii*'):
+                image = inspect(found.path)
+                if not image.problem and _on_grid(image, acquisition):
+                    return str(found.path)
+                findings.warning(
+                    'T2_MAP_UNUSABLE',
+                    f'{found.path.name} of {name} cannot be used: '
+                    f'{image.detail or "it is not on the grid of the scan"}.',
+                    'Maps are not resampled; R2 then counts as unknown.',
+                    'Resample it to the first magnitude image.',
+                    found.path,
+                )
+    return ''
+
+
+def _candidates(folder: Path, acquisition: Acquisition, ending: str) -> list[BidsName]:
+    """Return files that end so and whose entities are all those of the scan, closest first."""
     session = f'ses-{acquisition.session}/' if acquisition.session else ''
-    pattern = f'sub-{acquisition.participant}/{session}anat/*_desc-brain_mask.nii*'
+    pattern = f'sub-{acquisition.participant}/{session}anat/{ending}'
     scan = dict(acquisition.entities)
-    masks = []
+    found = []
     for name in map(BidsName.parse, sorted(folder.glob(pattern))):
         own = {key: value for key, value in name.entities.items() if key != 'desc'}
         probe = BidsName(name.path, scan, '', '')
         if all(key in scan and name.get(key) == probe.get(key) for key in own):
-            masks.append(name)
-    return sorted(masks, key=lambda name: -len(name.entities))
+            found.append(name)
+    return sorted(found, key=lambda name: -len(name.entities))
 
 
 def _on_grid(image: ImageInfo, acquisition: Acquisition) -> bool:

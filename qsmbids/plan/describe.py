@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qsmbids.plan.checks import oblique_angle_deg
+from qsmbids.plan.cosmos import CosmosGroup, angles_deg, slab_direction
 from qsmbids.plan.models import (
     Acquisition,
     Decision,
@@ -44,6 +45,8 @@ def describe(plan: Plan, *, verbose: bool = False) -> str:
         lines += ['', f'sub-{person.label}']
         for acquisition in person.acquisitions:
             lines += _acquisition(acquisition, root, verbose)
+        for group in person.cosmos:
+            lines += _cosmos(group)
         lines += _issues(person.issues, '  ', verbose)
     return '\n'.join(lines) + '\n'
 
@@ -75,11 +78,26 @@ def _acquisition(acquisition: Acquisition, root: Path, verbose: bool) -> list[st
     lines += _fact('field strength', _field(acquisition))
     lines += _fact('field direction', _direction(acquisition.b0_direction))
     lines += _fact('phase', _phase(acquisition))
+    if acquisition.n_coils > 1:
+        lines += _fact('coils', f'{acquisition.n_coils}, combined before anything else')
     lines += _fact('age', _decided(acquisition.age_years, '{:g} years'))
     mask = _name(acquisition.brain_mask, root) or 'will be made from the data'
     lines += _fact('brain mask', mask)
+    if acquisition.t2_map:
+        lines += _fact('T2 map', _name(acquisition.t2_map, root))
     lines += _fact('T1w', _name(acquisition.t1w, root) or 'none in this session')
     return lines + _issues(acquisition.issues, '    ', verbose)
+
+
+def _cosmos(group: CosmosGroup) -> list[str]:
+    n = len(group.acquisitions)
+    lines = [f'  {group.key}: susceptibility from {n} orientations (COSMOS)']
+    lines += _fact('reference', group.reference.key)
+    angles = angles_deg([slab_direction(a) for a in group.acquisitions])
+    for acquisition, row in zip(group.acquisitions, angles, strict=True):
+        others = ', '.join(f'{angle:.0f}' for angle in row)
+        lines += _fact('orientation', f'{acquisition.key}, slab at {others} degrees to each')
+    return lines
 
 
 def _outcome(acquisition: Acquisition) -> str:

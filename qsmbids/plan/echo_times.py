@@ -30,6 +30,7 @@ def make_echoes(
     images: Mapping[Path, ImageInfo],
     sidecars: Mapping[Path, Sidecar],
     findings: Findings,
+    n_coils: int = 1,
 ) -> tuple[Echo, ...]:
     """Give every echo its time and sort by it.
 
@@ -46,6 +47,8 @@ def make_echoes(
     findings : Findings
         Receives ECHO_TIME_MISSING, ECHO_TIME_MS, ECHO_TIME_INVALID, FOUR_D_MISMATCH (errors),
         FOUR_D (warning) and the issues of `echo_time_of` and `check_distinct_times`.
+    n_coils : int
+        Volumes of an echo that are coils, see `qsmbids.plan.coils.count_coils`.
 
     Returns
     -------
@@ -57,8 +60,8 @@ def make_echoes(
     for pair in pairs:
         time = echo_time_of(pair, sidecars, bad, findings)
         infos = [images[path] for path in pair.paths]
-        n_volumes = max((i.n_volumes for i in infos if not i.problem), default=1)
-        four_d = any(len(i.shape) > 3 for i in infos)
+        n_volumes = max((i.n_volumes for i in infos if not i.problem), default=1) // n_coils
+        four_d = n_coils == 1 and any(len(i.shape) > 3 for i in infos)
         times = _volume_times(pair, time, n_volumes, len(pairs), bad, findings)
         for volume, value in enumerate(times):
             files = {part: str(name.path) for part, name in pair.parts.items()}

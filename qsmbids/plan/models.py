@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qsmbids.plan.cosmos import CosmosGroup
 
 GAMMA_MHZ_PER_T = 42.577478  # proton gyromagnetic ratio / (2 pi), CODATA 2018
 
@@ -139,8 +142,10 @@ class Acquisition:
     b0_direction: Decision  # value: (3,) unit vector in voxel axes
     imaging_frequency_mhz: Decision  # Hz per ppm
     phase_scaling: PhaseScaling | None  # None: magnitude only, so R2* but no chi
+    n_coils: int = 1  # along the files' fourth axis; 1: the scanner has combined them
     age_years: Decision | None = None
     brain_mask: str = ''  # a mask that somebody else made; '' = make one
+    t2_map: str = ''  # T2 (s) or R2 (1/s) on the grid of the scan; '' = none
     t1w: str = ''  # a T1w image of the same session; '' = none
     metadata: dict[str, Any] = field(default_factory=dict, compare=False)  # common to echoes
     issues: tuple[Issue, ...] = ()
@@ -187,6 +192,7 @@ class Participant:
     label: str  # without 'sub-'
     acquisitions: tuple[Acquisition, ...] = ()
     issues: tuple[Issue, ...] = ()  # findings that belong to no single acquisition
+    cosmos: tuple[CosmosGroup, ...] = ()  # orientations to be put together, if asked for
 
     @property
     def all_issues(self) -> tuple[Issue, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from qsmbids.plan.acquisition import Builder, Request
 from qsmbids.plan.age import OLDEST_YEARS, AgeReader
+from qsmbids.plan.cosmos import with_cosmos
 from qsmbids.plan.discover import (
     GRE_SUFFIXES,
     Scan,
@@ -41,6 +42,7 @@ def make_plan(
     phase_sign: str = 'auto',
     derivatives: Mapping[str, Path] | None = None,
     mask_derivatives: str | Path | None = None,
+    cosmos: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Read a BIDS dataset and decide what will be done.
@@ -68,6 +70,8 @@ def make_plan(
         Folders of earlier results by name, searched for brain masks.
     mask_derivatives : str or Path, optional
         Take masks only from here: a name in ``derivatives`` or a folder.
+    cosmos : bool
+        Look for orientations of one head in each session.
     progress : callable, optional
         Called with the finished fraction (0 to 1) and a line of text.
 
@@ -106,7 +110,8 @@ def make_plan(
     for i, label in enumerate(labels):
         if progress:
             progress(i / len(labels), f'sub-{label}: reading')
-        participants.append(_plan_participant(builder, label, sessions))
+        person = _plan_participant(builder, label, sessions)
+        participants.append(with_cosmos(person) if cosmos else person)
         builder.forget_images()
     if progress:
         progress(1.0, f'{len(labels)} participants read')

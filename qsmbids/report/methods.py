@@ -64,6 +64,7 @@ def methods_text(acquisition: Acquisition, settings: Mapping[str, Any]) -> str:
     steps = settings.get('steps') or ()
     if steps:
         parts += ['## Reconstruction', _phase(acquisition), *(_step(step) for step in steps)]
+        parts += _choices(settings)
     reference = _reference(settings.get('reference'))
     if reference:
         parts.append(reference)
@@ -117,10 +118,17 @@ def _phase(acquisition: Acquisition) -> str:
         )
     sign = ' and inverted' if scaling.sign < 0 else ''
     b0 = ', '.join(fixed(v, 3) for v in acquisition.b0_direction.value)
+    coils = ''
+    if acquisition.n_coils > 1:
+        coils = (
+            f' Coil combination: the {acquisition.n_coils} receive coils were added up after the '
+            'phase offset of each had been estimated from the first two echoes, smoothed and '
+            'removed, as in MCPC-3D-S [@eckstein2018].'
+        )
     return (
-        f'{origin}{sign}, so that paramagnetic sources have positive phase. The field direction '
-        f'in voxel axes was ({b0}); nothing was resampled to be axial. The processing follows '
-        'the QSM consensus recommendations [@qsmconsensus2024].'
+        f'{origin}{sign}, so that paramagnetic sources have positive phase.{coils} The field '
+        f'direction in voxel axes was ({b0}); nothing was resampled to be axial. The processing '
+        'follows the QSM consensus recommendations [@qsmconsensus2024].'
     )
 
 
@@ -139,6 +147,27 @@ def _step(step: Mapping[str, Any]) -> str:
         shown = '; '.join(_parameter(name, value) for name, value in parameters.items())
         text += f' (parameters: {shown})'
     return text + '.'
+
+
+def _choices(settings: Mapping[str, Any]) -> list[str]:
+    """Say what is more than one method after the other."""
+    parts = []
+    mask = str(settings.get('mask') or '')
+    if mask == 'user':
+        parts.append('The brain mask was supplied.')
+    elif not mask.isalpha() and mask:
+        parts.append(f'The brain mask was `{mask}`.')
+    if 'atlas' in mask:
+        parts.append(
+            'The mask `atlas` is the brain of the atlas, brought to the magnitude by an affine '
+            'and a diffeomorphic registration [@avants2008].'
+        )
+    if settings.get('two_pass'):
+        parts.append(
+            'The inversion was done twice, on the voxels of reliable phase and on all, and the '
+            'first result was taken where it exists [@stewart2022].'
+        )
+    return parts
 
 
 def _reference(reference: Any) -> str:

@@ -37,7 +37,7 @@ def write_participant_page(
     participant : Participant
         From the plan, with all findings.
     results : sequence of AcquisitionResult
-        One for each acquisition that was tried, also the failed ones.
+        One for each acquisition that was tried, also the failed ones, and each COSMOS map.
     command, version, run_id : str
         How the run was started, by which version, and its identifier.
     """
@@ -85,8 +85,12 @@ def verdict(status: Status, participant: Participant, results: Sequence[Acquisit
     """Return the verdict in one sentence."""
     if not results:
         return 'Nothing of this participant could be processed.'
-    count = len(results)
+    together = {group.key for group in participant.cosmos}
+    maps = sum(r.key in together for r in results)
+    count = len(results) - maps
     scans = f'{count} acquisition{"s" if count > 1 else ""}'
+    if maps:
+        scans += f' and {maps} COSMOS map{"s" if maps > 1 else ""}'
     failed = sum(Status(r.status) is Status.FAILED for r in results)
     skipped = len(participant.acquisitions) - count
     left_out = f' {skipped} left out.' if skipped > 0 else ''

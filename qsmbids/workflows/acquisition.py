@@ -25,8 +25,15 @@ from qsmbids.interfaces.sink import Sink
 from qsmbids.interfaces.susceptibility import BackgroundRemoval, DipoleInversion, Reference
 from qsmbids.plan.models import Acquisition
 from qsmbids.workflows.atlas import AtlasChoice, add_regions, add_registration
+from qsmbids.workflows.atlas_mask import add_atlas_mask
+from qsmbids.workflows.extras import add_contrasts, add_separation
 from qsmbids.workflows.outcome import promised_names
-from qsmbids.workflows.settings import settings_of, steps_of
+from qsmbids.workflows.settings import (
+    mask_expression,
+    mask_methods,
+    settings_of,
+    steps_of,
+)
 
 _BASE_GB = 0.35  # an interpreter with the libraries loaded
 _ANTS_BYTES_PER_VOXEL = 240  # measured: 1.8 GB at 182x218x182
@@ -51,15 +58,22 @@ class GraphBuilder:
         self._megavoxels = float(np.prod(acquisition.shape)) / 1e6
 
     def node(
-        self, interface: type[Step], name: str, stage: str = '', bytes_per_voxel: int = 24,
-        n_threads: int = 1, **inputs: Any,
+        self, interface: type[Step], name: str, steps: Sequence[tuple[str, str]] = (),
+        bytes_per_voxel: int = 24, n_threads: int = 1, **inputs: Any,
     ) -> Node:  # fmt: skip
-        """Make a node; a stage brings the version of its method and adds its memory."""
-        version = __version__
-        if stage:
-            method = self.config.method(stage)
-            version = f'{version} {self.config.code_version(stage)}'
-            bytes_per_voxel += method.bytes_per_voxel
+        """Make a node.
+
+        Parameters
+        ----------
+        steps : sequence of (stage, method)
+            What it calls, one after the other: their versions belong to the cache, and the
+            largest of them adds its memory.
+        bytes_per_voxel : int
+            Memory of its own: images that it holds.
+        """
+        version = ' '.join([__version__, *(self.config.code_version(*step) for step in steps)])
+        bytes_per_voxel += max((self.config.method(*step).bytes_per_voxel for step in steps),
+                               default=0)  # fmt: skip
         memory = _BASE_GB + bytes_per_voxel * self._megavoxels / 1000
         step = interface(code_version=version, threads=n_threads, **inputs)
         node = Node(step, name=name, mem_gb=round(memory, 2), n_procs=n_threads)
@@ -96,29 +110,27 @@ def init_acquisition_wf(
     echo_bytes = 4 * len(acquisition.echoes)
     times = list(acquisition.echo_times_s)
     scaling = acquisition.phase_scaling
-    stages = steps_of(acquisition)
+    planned = steps_of(acquisition, config)
     direction = [float(v) for v in acquisition.b0_direction.value]
     load = b.node(
-        LoadGre, 'load', bytes_per_voxel=6 * echo_bytes,
+        LoadGre, 'load', bytes_per_voxel=6 * echo_bytes + _coil_bytes(acquisition),
+        n_coils=acquisition.n_coils, echo_times_s=times,
         echoes=[asdict(echo) for echo in acquisition.echoes],
         affine=[list(map(float, row)) for row in acquisition.affine],
         scaling={} if scaling is None else asdict(scaling),
         sources=[f for echo in acquisition.echoes for f in echo.files],
     )  # fmt: skip
-    mask = b.node(
-        BrainMask, 'brain_mask', 'mask', method=config.methods['mask'],
-        parameters=config.parameters('mask'), given_mask=acquisition.brain_mask,
-    )  # fmt: skip
-    b.connect(load, 'rss', mask, 'rss')
+    *before_mask, mask = _add_mask(b, load, times, atlas)
     nodes: dict[str, tuple[Node, str]] = {
         'rss': (load, 'rss'),
         'brain_mask': (mask, 'brain_mask'),
     }
-    steps = [load, mask]
-    if 'relaxometry' in stages:
+    steps = [load, *before_mask, mask]
+    if 'relaxometry' in dict(planned):
         relax = b.node(
-            Relaxometry, 'relaxometry', 'relaxometry', method=config.methods['relaxometry'],
-            parameters=config.parameters('relaxometry'), echo_times_s=times,
+            Relaxometry, 'relaxometry', [('relaxometry', config.methods['relaxometry'])],
+            method=config.methods['relaxometry'], parameters=config.parameters('relaxometry'),
+            echo_times_s=times,
         )  # fmt: skip
         b.connect(load, 'magnitude', relax, 'magnitude')
         b.connect(mask, 'brain_mask', relax, 'mask')
@@ -130,6 +142,8 @@ def init_acquisition_wf(
     if scaling is not None:
         atlas_steps = add_registration(b, atlas, nodes) if atlas else []
         steps.append(_add_reference(b, nodes, atlas))
+        steps += add_separation(b, nodes, direction, threads)
+        steps += add_contrasts(b, nodes, times, direction)
         if atlas:
             parts.append(('atlas', atlas_steps + add_regions(b, atlas, nodes)))
     settings = settings_of(acquisition, config, dict(atlas.facts) if atlas else {})
@@ -138,52 +152,98 @@ def init_acquisition_wf(
     return b.workflow
 
 
+def _coil_bytes(acquisition: Acquisition) -> int:
+    """Return the bytes per voxel that combining coils takes: one echo, or one coil, at a time."""
+    n_coils, n_echoes = acquisition.n_coils, len(acquisition.echoes)
+    return 24 * n_coils + 16 * n_echoes + 60 if n_coils > 1 else 0
+
+
+def _add_mask(b: GraphBuilder, load: Node, times: list, atlas: AtlasChoice | None) -> list[Node]:
+    """Add the brain mask, the last of the nodes returned, with what its expression needs."""
+    acquisition, config = b.acquisition, b.config
+    names = mask_methods(acquisition, config)
+    with_phase = any('quality' in config.method('mask', n).takes for n in names)
+    mask = b.node(
+        BrainMask, 'brain_mask', [('mask', n) for n in names],
+        bytes_per_voxel=24 + with_phase * 8 * len(times),
+        expression=mask_expression(acquisition, config),
+        parameters={n: config.parameters('mask', n) for n in names},
+        given_mask=acquisition.brain_mask, echo_times_s=times,
+    )  # fmt: skip
+    b.connect(load, 'rss', mask, 'rss')
+    if with_phase and acquisition.phase_scaling is not None:
+        for key in ('magnitude', 'phase'):
+            b.connect(load, key, mask, key)
+    return [*add_atlas_mask(b, load, mask, atlas), mask]
+
+
 def _add_susceptibility(
     b: GraphBuilder, nodes: dict, steps: list, times: list, direction: list, threads: int
 ) -> None:
     """Add phase to susceptibility: field map, background, inversion, quality."""
-    config = b.config
+    acquisition, config = b.acquisition, b.config
     load, mask = nodes['rss'][0], nodes['brain_mask'][0]
+    stages = ('offset', 'bipolar', 'unwrapping', 'fieldmap')
+    called = [step for step in steps_of(acquisition, config) if step[0] in stages]
     field = b.node(
-        FieldMap, 'field_map', 'unwrapping', bytes_per_voxel=16 * len(times), n_threads=threads,
-        echo_times_s=times,
-        b0_direction=direction, offset_parameters=config.parameters('offset'),
-        unwrapping=config.methods['unwrapping'],
-        unwrapping_parameters=config.parameters('unwrapping'),
+        FieldMap, 'field_map', called, bytes_per_voxel=16 * len(times), n_threads=threads,
+        echo_times_s=times, b0_direction=direction,
+        methods={stage: [name, config.parameters(stage)] for stage, name in called},
+        keep_unwrapped='clear-swi' in config.contrasts,
     )  # fmt: skip
     for key in ('magnitude', 'phase'):
         b.connect(load, key, field, key)
     b.connect(mask, 'brain_mask', field, 'brain_mask')
+    nodes |= {
+        'magnitude': (load, 'magnitude'), 'phase': (load, 'phase'),
+        'phase_first': (load, 'phase_first'), 'phase_last': (load, 'phase_last'),
+        'unwrapped': (field, 'unwrapped'), 'unwrapped_last': (field, 'unwrapped_last'),
+        'total_field': (field, 'total_field'), 'field_noise': (field, 'field_noise'),
+        'fmap_magnitude': (load, 'rss'),
+    }  # fmt: skip
+    steps.append(field)
+    method = config.method('inversion')
+    inversion = b.node(
+        DipoleInversion, 'inversion', [('inversion', method.name)], n_threads=threads,
+        method=method.name, parameters=config.parameters('inversion'),
+        imaging_frequency_mhz=float(acquisition.imaging_frequency_mhz.value),
+        b0_direction=direction, two_pass=config.two_pass,
+    )  # fmt: skip
     background = b.node(
-        BackgroundRemoval, 'background', 'background', n_threads=threads,
-        method=config.methods['background'], parameters=config.parameters('background'),
-        b0_direction=direction,
+        BackgroundRemoval, 'background', [('background', config.methods['background'])],
+        n_threads=threads, method=config.methods['background'],
+        parameters=config.parameters('background'), b0_direction=direction,
+        imaging_frequency_mhz=float(acquisition.imaging_frequency_mhz.value),
     )  # fmt: skip
     b.connect(field, 'total_field', background, 'total_field')
+    b.connect(field, 'field_noise', background, 'field_noise')
     b.connect(field, 'reliable_mask', background, 'mask')
-    inversion = b.node(
-        DipoleInversion, 'inversion', 'inversion', n_threads=threads,
-        method=config.methods['inversion'], parameters=config.parameters('inversion'),
-        imaging_frequency_mhz=float(b.acquisition.imaging_frequency_mhz.value),
-        b0_direction=direction,
-    )  # fmt: skip
-    b.connect(background, 'local_field', inversion, 'local_field')
-    b.connect(background, 'qsm_mask', inversion, 'mask')
+    if method.field == 'local':
+        b.connect(background, 'local_field', inversion, 'field')
+        b.connect(background, 'qsm_mask', inversion, 'mask')
+        steps += [background, inversion]
+    else:
+        b.connect(field, 'total_field', inversion, 'field')
+        b.connect(field, 'reliable_mask', inversion, 'mask')
+        b.connect(inversion, 'chi', background, 'chi')
+        steps += [inversion, background]
     b.connect(field, 'field_noise', inversion, 'field_noise')
-    quality = b.node(Quality, 'quality', bytes_per_voxel=120, b0_direction=direction)
+    b.connect(field, 'phase_quality', inversion, 'phase_quality')
+    for argument, key in (('magnitude', 'rss'), ('r2star', 'r2star')):
+        if argument in method.takes and key in nodes:
+            b.connect(*nodes[key], inversion, argument)
     nodes |= {
-        'phase_first': (load, 'phase_first'), 'phase_last': (load, 'phase_last'),
-        'unwrapped_last': (field, 'unwrapped_last'),
-        'total_field': (field, 'total_field'), 'field_noise': (field, 'field_noise'),
-        'local_field': (background, 'local_field'), 'qsm_mask': (background, 'qsm_mask'),
-        'chi_raw': (inversion, 'chi'), 'fmap_magnitude': (load, 'rss'),
+        'chi_raw': (inversion, 'chi'), 'qsm_mask': (inversion, 'qsm_mask'),
+        'local_field': (background, 'local_field'),
     }  # fmt: skip
-    for key in ('unwrapped_last', 'local_field', 'field_noise', 'brain_mask', 'qsm_mask'):
-        b.connect(*nodes[key], quality, key)
+    quality = b.node(Quality, 'quality', bytes_per_voxel=120, b0_direction=direction)
+    for key in (
+        'unwrapped_last', 'local_field', 'field_noise', 'brain_mask', 'qsm_mask', 'r2star'
+    ):  # fmt: skip
+        if key in nodes:
+            b.connect(*nodes[key], quality, key)
     b.connect(inversion, 'chi', quality, 'chi')
-    if 'r2star' in nodes:
-        b.connect(*nodes['r2star'], quality, 'r2star')
-    steps += [field, background, inversion, quality]
+    steps.append(quality)
 
 
 def _add_reference(b: GraphBuilder, nodes: dict, atlas: AtlasChoice | None) -> Node:

@@ -15,14 +15,18 @@ from typing import Any
 
 from qsmbids import __version__
 from qsmbids.bids import names as bids_names
+from qsmbids.bids.cosmos import cosmos_names
 from qsmbids.bids.dataset import write_table
 from qsmbids.bids.write import write_json
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
+from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition, Participant, Plan
 from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
 from qsmbids.report.page import write_participant_page
 from qsmbids.report.tables import read_table
+from qsmbids.workflows.cosmos import failures_of
+from qsmbids.workflows.cosmos_result import cosmos_result
 from qsmbids.workflows.outcome import Outcome, judge, promised_names
 from qsmbids.workflows.qc import qc_values
 
@@ -70,10 +74,20 @@ def finish(
             outcome = judge(acquisition, names, config.output_dir, failed)
             own.append(outcome)
             results.append(_result(outcome, records, qc, config))
-        _write_status(person, own, config)
+        cosmos = [_judge_cosmos(group, config, failures) for group in person.cosmos]
+        results += [cosmos_result(o, config.output_dir, _errors(o)) for o in cosmos]
+        _write_status(person, own, config, cosmos)
         _write_page(person, results, config)
-        outcomes += own
+        outcomes += [*own, *cosmos]
     return outcomes
+
+
+def _judge_cosmos(
+    group: CosmosGroup, config: Config, failures: Sequence[tuple[str, Failure]]
+) -> Outcome:
+    failed = failures_of(group, failures)
+    failed = _with_kept_crash_files(failed, group.participant, config)
+    return judge(group, cosmos_names(group), config.output_dir, failed)
 
 
 def write_pages_of_unusable(plan: Plan, config: Config) -> None:
@@ -138,19 +152,6 @@ def _result(
     chosen = dict(facts.get('atlas') or {})
     if chosen and acquisition.age_years is not None:
         chosen['age_used'] = acquisition.age_years.value
-    errors = [
-        {'node': f.title, 'message': f.message, 'hint': '', 'crash_file': f.crash_file}
-        for f in outcome.failures
-    ]
-    if outcome.missing and not errors:
-        errors.append(
-            {
-                'node': 'outputs',
-                'message': f'These files are missing: {", ".join(outcome.missing)}',
-                'hint': 'Run the same command again; with --clean-workdir if that does not help.',
-                'crash_file': '',
-            }
-        )
     return AcquisitionResult(
         key=acquisition.key,
         acquisition=acquisition,
@@ -166,29 +167,53 @@ def _result(
         atlas=chosen,
         reference=facts.get('reference') or {},
         steps=[*recon.get('steps', ()), *atlas.get('steps', ())],
-        errors=errors,
+        errors=_errors(outcome),
         settings=recon.get('settings') or {},
         outputs=[path for path in outcome.names.values() if (out / path).is_file()],
         curve_offset_ppm=float(chosen.get('curve_offset_ppm', 0.0)),
     )
 
 
+def _errors(outcome: Outcome) -> list[dict[str, str]]:
+    errors = [
+        {'node': f.title, 'message': f.message, 'hint': '', 'crash_file': f.crash_file}
+        for f in outcome.failures
+    ]
+    if outcome.missing and not errors:
+        errors.append(
+            {
+                'node': 'outputs',
+                'message': f'These files are missing: {", ".join(outcome.missing)}',
+                'hint': 'Run the same command again; with --clean-workdir if that does not help.',
+                'crash_file': '',
+            }
+        )
+    return errors
+
+
 def _rows(out: Path, name: str | None) -> list[dict[str, Any]]:
     return read_table(out / name) if name and (out / name).is_file() else []
 
 
-def _write_status(person: Participant, outcomes: Sequence[Outcome], config: Config) -> None:
+def _write_status(
+    person: Participant, outcomes: Sequence[Outcome], config: Config,
+    cosmos: Sequence[Outcome] = (),
+) -> None:  # fmt: skip
     """Write how the run ended for a participant; the group level reads it."""
-    states = {
-        o.acquisition.key: {
-            'status': 'complete' if o.complete else 'failed',
-            'message': o.reason,
+    states, cosmos_states = (
+        {
+            o.acquisition.key: {
+                'status': 'complete' if o.complete else 'failed',
+                'message': o.reason,
+            }
+            for o in some
         }
-        for o in outcomes
-    }
+        for some in (outcomes, cosmos)
+    )
     issues = [{**asdict(issue), 'severity': str(issue.severity)} for issue in person.all_issues]
     path = config.output_dir / f'sub-{person.label}' / 'log' / config.run_id / 'status.json'
-    write_json(path, {'command': config.command, 'acquisitions': states, 'issues': issues})
+    content = {'command': config.command, 'acquisitions': states, 'issues': issues}
+    write_json(path, content | ({'cosmos': cosmos_states} if cosmos else {}))
 
 
 def _with_kept_crash_files(

@@ -11,6 +11,7 @@ import nibabel as nib
 from qsmbids.bids import names as bids_names
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
+from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition
 from qsmbids.workflows.settings import steps_of
 
@@ -21,7 +22,7 @@ class Outcome:
 
     Parameters
     ----------
-    acquisition : Acquisition
+    acquisition : Acquisition or CosmosGroup
     names : mapping
         Promised outputs, key to path below the output folder.
     missing : tuple of str
@@ -30,7 +31,7 @@ class Outcome:
         Steps that failed.
     """
 
-    acquisition: Acquisition
+    acquisition: Acquisition | CosmosGroup
     names: Mapping[str, str]
     missing: tuple[str, ...]
     failures: tuple[Failure, ...]
@@ -62,13 +63,17 @@ def promised_names(
         'recon' or 'atlas' for the outputs of one half, '' for all. The table of quality
         numbers belongs to neither: it is written when both are known.
     """
-    phase = acquisition.phase_scaling is not None
-    relaxation = 'relaxometry' in steps_of(acquisition)
-    recon = bids_names.output_names(acquisition.entities, phase=phase, relaxation=relaxation)
+    stages = {stage for stage, _ in steps_of(acquisition, config)}
+    wanted = {
+        'phase': acquisition.phase_scaling is not None,
+        'relaxation': 'relaxometry' in stages,
+        'separation': 'separation' in stages,
+        'contrasts': config.contrasts,
+    }
+    recon = bids_names.output_names(acquisition.entities, **wanted)
     everything = bids_names.output_names(
         acquisition.entities,
-        phase=phase,
-        relaxation=relaxation,
+        **wanted,
         atlas=atlas_label(config.atlas) if cohort else '',
         cohort=cohort,
     )
@@ -90,7 +95,7 @@ def atlas_label(atlas: str) -> str:
 
 
 def judge(
-    acquisition: Acquisition,
+    acquisition: Acquisition | CosmosGroup,
     names: Mapping[str, str],
     output_dir: Path,
     failures: Sequence[Failure] = (),

@@ -18,6 +18,7 @@ from qsmbids.execution.progress import Progress, clock
 from qsmbids.plan.models import Acquisition, Plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf, workflow_name
 from qsmbids.workflows.atlas import choose_atlas
+from qsmbids.workflows.cosmos import add_cosmos
 from qsmbids.workflows.finish import finish
 from qsmbids.workflows.outcome import Outcome
 
@@ -39,7 +40,11 @@ def process(plan: Plan, config: Config) -> list[Outcome]:
         wanted = [a for person in batch for a in person.usable]
         workflows = [init_acquisition_wf(a, config, choices.get(a.key)) for a in wanted]
         names = {workflow_name(a.key): a.key for a in wanted}
-        failures = _run(init_run_wf(workflows, str(config.work_dir)), names, config)
+        run_wf = init_run_wf(workflows, str(config.work_dir))
+        by_key = {a.key: workflow for a, workflow in zip(wanted, workflows, strict=True)}
+        groups = [group for person in batch for group in person.cosmos]
+        names |= add_cosmos(run_wf, by_key, groups, config, choices)
+        failures = _run(run_wf, names, config)
         outcomes += finish(
             Plan(plan.bids_dir, tuple(batch)), config, _with_keys(failures, names), cohorts
         )

@@ -16,7 +16,7 @@ def test_defaults(folders, tmp_path):
     config = parse([*folders, 'participant'])
     assert config.levels == ('participant',)
     assert config.work_dir == tmp_path / 'work'
-    assert config.methods['inversion'] == 'rts'
+    assert config.methods['inversion'] == 'sstv'
     assert config.reference == 'whole-brain'
     assert config.nprocs >= 1
     assert config.mem_gb > 0
@@ -39,15 +39,15 @@ def test_spellings(folders, option):
 
 
 def test_parameters_reach_the_method(folders):
-    config = parse([*folders, 'participant', '--param', 'inversion.threshold=0.2'])
-    assert config.parameters('inversion')['threshold'] == 0.2
+    config = parse([*folders, 'participant', '--param', 'inversion.regularisation=0.2'])
+    assert config.parameters('inversion')['regularisation'] == 0.2
 
 
 @pytest.mark.parametrize(
     'wrong',
     [
         ['--param', 'inversion.nothing=1'],
-        ['--param', 'inversion.threshold=much'],
+        ['--param', 'inversion.regularisation=much'],
         ['--param', 'threshold=1'],
         ['--param', 'nostage.threshold=1'],
         ['--inversion', 'magic'],

@@ -141,3 +141,18 @@ def test_unusable_t1w_warns(good):
     assert acquisition.t1w == ''
     assert acquisition.usable
     assert [i.code for i in acquisition.issues] == ['T1W_UNUSABLE']
+
+
+@pytest.mark.parametrize('suffix', ['T2map', 'R2map'])
+def test_t2_map_on_the_grid_is_used(good, masks, suffix):
+    path = masks.write(f'sub-01/anat/sub-01_{suffix}.nii.gz')
+    acquisition = good.only(derivatives={'other': masks.root})
+    assert acquisition.t2_map == path
+    assert good.only().t2_map == ''
+
+
+def test_t2_map_on_another_grid_is_not_resampled(good, masks):
+    masks.write('sub-01/anat/sub-01_T2map.nii.gz', affine=np.diag([2.0, 1.0, 1.0, 1.0]))
+    acquisition = good.only(derivatives={'other': masks.root})
+    assert acquisition.t2_map == ''
+    assert [issue.code for issue in acquisition.issues] == ['T2_MAP_UNUSABLE']

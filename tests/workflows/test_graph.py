@@ -87,7 +87,7 @@ def test_another_version_of_a_method_is_another_cache_key(acquisition, config, m
 
 def test_every_parameter_is_part_of_the_cache_key(acquisition, config):
     one = init_acquisition_wf(acquisition, config, None).get_node('inversion')
-    changed = replace(config, params={'inversion': {'threshold': '0.17'}})
+    changed = replace(config, params={'inversion': {'regularisation': '0.17'}})
     two = init_acquisition_wf(acquisition, changed, None).get_node('inversion')
     assert one.inputs.get_hashval()[1] != two.inputs.get_hashval()[1]
 
