@@ -55,9 +55,14 @@ def rfftn(x: np.ndarray) -> np.ndarray:
     return _fft.rfftn(x, axes=(-3, -2, -1), workers=_workers)
 
 
-def irfftn(k: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return the inverse of :func:`rfftn` for a real array of the given 3-D shape."""
-    return _fft.irfftn(k, s=tuple(shape), axes=(-3, -2, -1), workers=_workers)
+def irfftn(k: np.ndarray, shape: Sequence[int], *, overwrite: bool = False) -> np.ndarray:
+    """Return the inverse of :func:`rfftn` for a real array of the given 3-D shape.
+
+    With ``overwrite`` the spectrum may be destroyed, which saves a copy of it.
+    """
+    return _fft.irfftn(
+        k, s=tuple(shape), axes=(-3, -2, -1), workers=_workers, overwrite_x=overwrite
+    )
 
 
 def spectral_inner(a: np.ndarray, b: np.ndarray, n_last: int) -> float:

@@ -84,31 +84,26 @@ class SharpRows:
                 'No field would be left.\n'
                 'Check the mask.'
             )
-        self.share = weight_squared
-        self.share /= self.share + np.float32(FIELD_PENALTY)
+        self.share = weight_squared / (weight_squared + np.float32(FIELD_PENALTY))
 
 
-def coarse_rows(
-    field: np.ndarray,
-    weight_squared: np.ndarray,
-    region: MaskedRegion,
-    steps: list[int],
-    *spheres: object,
-) -> SharpRows | None:
-    """Return the problem on joined voxels, or None if it has no sphere that fits."""
-    inside = joined(region.mask.astype(np.float32), steps)
-    mask = inside > 0.999  # whole blocks only: a sphere must not look outside
-    if not mask.any():
-        return None
-    shape = mask.shape
+def join_region(
+    images: list[np.ndarray | None], region: MaskedRegion, steps: list[int]
+) -> tuple[list[np.ndarray | None], MaskedRegion]:
+    """Return images and region on blocks of ``steps`` voxels.
+
+    Raises
+    ------
+    ValueError
+        If no block lies in the mask as a whole: a sphere must not look outside.
+    """
+    mask = joined(region.mask.astype(np.float32), steps) > 0.999
     voxel = tuple(h * s for h, s in zip(region.grid.voxel_size, steps, strict=True))
-    grid = Grid(shape, voxel, region.grid.b0_direction)
-    coarse = MaskedRegion(tuple(slice(n) for n in shape), mask, grid, shape)
-    values = [np.where(mask, joined(x, steps), 0) for x in (field, weight_squared)]
-    try:
-        return SharpRows(*values, coarse, *spheres)
-    except ValueError:  # too thin at this resolution: the fine grid starts from zero
-        return None
+    grid = Grid(mask.shape, voxel, region.grid.b0_direction)
+    if not mask.any():
+        raise ValueError('No block of voxels lies in the mask as a whole.')
+    coarse = MaskedRegion(tuple(slice(n) for n in mask.shape), mask, grid, mask.shape)
+    return [None if x is None else np.where(mask, joined(x, steps), 0) for x in images], coarse
 
 
 def joined(x: np.ndarray, steps: list[int]) -> np.ndarray:

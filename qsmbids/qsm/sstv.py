@@ -8,6 +8,7 @@ is applied to the data and to the field of the map alike, so nothing has to be r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,14 @@ from .fft import irfftn, rfftn
 from .grid import Grid
 from .kernels import laplacian_spectrum
 from .region import MaskedRegion, relative_weight
-from .sharp_rows import SharpRows, coarse_rows, finer, joined
+from .sharp_rows import SharpRows, finer, join_region
 from .solvers import Progress
 from .splitting import FIELD_PENALTY, TINY
 
 COARSE_MM = 2.0  # voxels are joined in pairs for the start as long as they stay below this
 COARSE_SHARE = 0.25  # of the progress
+
+Report = Callable[[int, float], None]  # (iteration, relative change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,16 +158,9 @@ def invert_sstv(
     .. [3] Liu J et al. NeuroImage 2012;59:2560. doi:10.1016/j.neuroimage.2011.08.082 (edges)
     """
     region = MaskedRegion.of(mask, grid)
-    field = region.cut(total_field_ppm, 'total field')
-    weight_squared = relative_weight(weight, region)
     p = parameters
-    spheres = (p.radii_mm, p.smallest_radius_voxels)
-    rows = SharpRows(field, weight_squared.copy(), region, *spheres)
-    steps = [2 if 2 * h <= COARSE_MM + 1e-3 else 1 for h in grid.voxel_size]
-    anatomy = None if magnitude is None else region.cut(magnitude, 'magnitude')
-    start, before = None, 0.0
 
-    def report(share_before: float, share: float, name: str, steps: int):
+    def report(share_before: float, share: float, name: str, steps: int) -> Report:
         def call(iteration: int, change: float) -> None:
             if progress is not None:
                 fraction = share_before + share * iteration / steps
@@ -173,48 +169,57 @@ def invert_sstv(
 
         return call
 
+    images = [
+        region.cut(total_field_ppm, 'total field'),
+        relative_weight(weight, region),
+        None if magnitude is None else region.cut(magnitude, 'magnitude'),
+    ]
+    rows, edges = _problem(images, region, p)
+    steps = [2 if 2 * h <= COARSE_MM + 1e-3 else 1 for h in grid.voxel_size]
+    start, before = [], 0.0
     if max(steps) > 1:
-        coarse = coarse_rows(field, weight_squared, region, steps, *spheres)
-        if coarse is not None:
-            edges = _edges(coarse, None if anatomy is None else joined(anatomy, steps), p)
-            found = _minimise(
-                coarse, p, edges, rows.noise, 3 * p.iterations, None,
-                report(0, COARSE_SHARE, ', coarse', 3 * p.iterations),
-            )  # fmt: skip
-            start, before = finer(found, steps, rows.fft.padded_shape), COARSE_SHARE
+        most = 3 * p.iterations
+        with suppress(ValueError):  # too thin at this resolution: the fine grid starts from zero
+            coarse = _problem(*join_region(images, region, steps), p)
+            before = COARSE_SHARE
+            done = report(0, before, ', coarse', most)
+            found = _minimise(*coarse, p, rows.noise, most, [], done)
+            start = [finer(found, steps, rows.fft.padded_shape)]
             del found, coarse
-    chi = _minimise(
-        rows,
-        p,
-        _edges(rows, anatomy, p),
-        rows.noise,
-        p.iterations,
-        start,
-        report(before, 1 - before, '', p.iterations),
-    )
+    images.clear()
+    done = report(before, 1 - before, '', p.iterations)
+    chi = _minimise(rows, edges, p, rows.noise, p.iterations, start, done)
     return region.paste(chi[rows.box], rows.index > 0)
 
 
-def _edges(rows: SharpRows, magnitude: np.ndarray | None, p: SstvParameters) -> np.ndarray:
-    """Return on the padded grid which of the three pairs of each voxel are edges, as bits."""
-    bits = np.zeros(rows.fft.padded_shape, np.uint8)
+def _problem(
+    images: list[np.ndarray | None], region: MaskedRegion, p: SstvParameters
+) -> tuple[SharpRows, np.ndarray]:
+    """Return the filtered data, and on the padded grid the edges: a bit for each axis."""
+    field, weight_squared, magnitude = images
+    rows = SharpRows(field, weight_squared, region, p.radii_mm, p.smallest_radius_voxels)
+    edges = np.zeros(rows.fft.padded_shape, np.uint8)
     if magnitude is not None:
         found = find_edges(magnitude, rows.index > 0, rows.voxel_size, p.edge_share)
         for axis in range(3):
-            bits[rows.box] |= found[axis].astype(np.uint8) << axis
-    return bits
+            edges[rows.box] |= found[axis].astype(np.uint8) << axis
+    return rows, edges
 
 
 def _minimise(
     rows: SharpRows,
-    p: SstvParameters,
     edges: np.ndarray,
+    p: SstvParameters,
     noise: float,
     iterations: int,
-    chi: np.ndarray | None,
-    report: Callable[[int, float], None],
+    start: list[np.ndarray],
+    report: Report,
 ) -> np.ndarray:
-    """Return the padded map of least total variation, started from a map or from zero."""
+    """Return the padded map of least total variation.
+
+    It starts from the map in ``start``, which is taken out of the list so that its memory
+    is free after the first iteration, or from zero.
+    """
     from .sstv_kernels import (
         add_product,
         adjoint_of_split,
@@ -240,7 +245,7 @@ def _minimise(
     split = np.zeros((3, *shape), np.float32)
     dual = np.zeros_like(rows.filtered)
     last = np.zeros(shape, np.float32)
-    chi = np.zeros(shape, np.float32) if chi is None else chi
+    chi = start.pop() if start else np.zeros(shape, np.float32)
 
     def shrink() -> float:
         """Step the splitting, leave E^T (z - u) in ``last``, return the change of chi."""
@@ -257,13 +262,15 @@ def _minimise(
         for number, kernel in enumerate(rows.kernels, start=1):
             product = np.empty_like(spectrum)
             _in_slabs(times_kernel, shape[0], product, spectrum, kernel)
-            predicted = irfftn(product, shape)
+            predicted = irfftn(product, shape, overwrite=True)
+            del product
             _in_slabs(
                 fit_row, len(dual), predicted, dual, rows.filtered, rows.share, rows.index, number
             )
             product = rfftn(predicted)
+            del predicted
             _in_slabs(add_product, shape[0], total, product, kernel)
-        del product, predicted
+            del product
         _in_slabs(solve_map, shape[0], total, rfftn(last), inverse, ratio)
         spectrum = total
         last[:] = chi
