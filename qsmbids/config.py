@@ -33,7 +33,7 @@ class Config:
     session_labels: tuple[str, ...] = ()
     filters: Mapping[str, Any] | None = None
     derivatives: Mapping[str, Path] = field(default_factory=dict)
-    mask_derivatives: str = ''
+    mask_derivatives: str = ''  # the name in derivatives that must have a mask for each scan
     methods: Mapping[str, str] = field(default_factory=lambda: dict(methods.DEFAULT_METHODS))
     params: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     mask: str = ''  # expression of the mask grammar; '' = a given mask, or bet

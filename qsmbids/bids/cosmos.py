@@ -34,18 +34,26 @@ def cosmos_sidecars(
     ----------
     settings : mapping
         ``steps``: the methods up to the local field, the same for every orientation, and
-        COSMOS.
+        COSMOS. An inversion is among them if the local field was made with its map, and then
+        ``local_field_from`` says how. ``reference_labels``: the labels of the reference
+        region, if it is one of the atlas.
     facts : mapping
         ``reference``: region and value that was subtracted; ``cosmos``: ``orientations``,
         ``angles_deg`` and ``conditioning``, as `interfaces.cosmos` records them.
     """
     names, found = cosmos_names(group), facts['cosmos']
-    method = next(step for step in settings['steps'] if step['stage'] == 'cosmos')
+    steps = {step['stage']: step for step in settings['steps']}
+    method, inversion = steps['cosmos'], steps.get('inversion')
     one = sidecars(group.reference, names, settings, facts, bids_dir)['chi']
     one.pop('PhaseScaling', None)  # may differ between the orientations
     parents = [output_names(a.entities) for a in group.acquisitions]
-    keys = ('local_field', 'field_noise', 'qsm_mask', 'rss')
+    # after an inversion of the total field, ``qsm_mask`` is the mask of that map, which is not
+    # used; that of the local field is not written
+    where = 'local_field' if inversion else 'qsm_mask'
+    keys = dict.fromkeys(('local_field', 'field_noise', where, 'rss', 'brain_mask'))
     sources = [f'bids::{names[key]}' for names in parents for key in keys]
+    if settings.get('reference_labels'):
+        sources.append(f'bids::{settings["reference_labels"]}')
     orientations = [
         {
             'Acquisition': acquisition.key,
@@ -68,6 +76,7 @@ def cosmos_sidecars(
         'EstimationReference': 'Liu et al. 2009, doi:10.1002/mrm.21828',
         'DipoleInversion': method['label'],
         'DipoleInversionParameters': dict(method['parameters']),
+        **_local_field(inversion, settings),
         'ReferenceOrientation': group.reference.key,
         'Orientations': orientations,
         'OrientationAngles': [[round(float(a), 2) for a in row] for row in found['angles_deg']],
@@ -82,13 +91,26 @@ def cosmos_sidecars(
     mask = {
         'Type': 'ROI',
         'Description': 'Voxels in which COSMOS reconstructed susceptibility',
-        'Sources': [f'bids::{names["qsm_mask"]}' for names in parents],
+        'Sources': [f'bids::{names[where]}' for names in parents],
     }
     return {'chi': chi, 'qsm_mask': mask}
 
 
 def _rounded(values) -> list[float]:
     return [round(float(v), 6) + 0.0 for v in values]
+
+
+def _local_field(
+    inversion: Mapping[str, Any] | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how an inversion of the total field took part in the local field, if one did."""
+    if inversion is None:
+        return {}
+    return {
+        'LocalFieldFrom': settings['local_field_from'],
+        'LocalFieldInversion': inversion['label'],
+        'LocalFieldInversionParameters': dict(inversion['parameters']),
+    }
 
 
 def _quality(orientation: Mapping[str, Any]) -> dict[str, float]:

@@ -7,14 +7,18 @@ every step and for the reference region; both stand in the sidecar of the map it
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from qsmbids import methods
-from qsmbids.bids.names import contrast_keys
+from qsmbids.bids.names import contrast_keys, output_names
 from qsmbids.plan.models import Acquisition
+from qsmbids.qsm.coils import CoilParameters
+from qsmbids.qsm.mask_grammar import parse_mask
 
 # acquisition fields passed on when all echoes agree
 _PASSED_ON = (
@@ -43,6 +47,12 @@ DESCRIPTIONS = {
     'total': 'Field of all sources, from the unwrapped and combined phase',
     'tswi': 'Magnitude weighted by susceptibility (tSWI)',
 }
+# in place of 'local' after a single-step inversion
+_LOCAL_AFTER_CHI = (
+    'Field of sources inside the brain: the field of the susceptibility map (before referencing) '
+    'was set aside, background removal was applied to the rest of the total field, and the two '
+    'were added'
+)
 
 
 def sidecars(
@@ -59,9 +69,11 @@ def sidecars(
     acquisition : Acquisition
         What was measured.
     names : mapping
-        Key to output path, from :func:`qsmbids.bids.names.output_names`.
+        Key to output path of what is written now; it may be a part of
+        :func:`qsmbids.bids.names.output_names`, whose other outputs serve as parents.
     settings : mapping
-        ``steps``: the methods with their parameters, as in the methods text.
+        ``steps``: the methods with their parameters, as in the methods text; ``mask``: the
+        expression of the brain mask.
     facts : mapping
         ``reference`` and ``atlas``: what the run found out.
     bids_dir : str
@@ -73,36 +85,39 @@ def sidecars(
     steps = {step['stage']: step for step in settings.get('steps', ())}
     atlas = facts.get('atlas') or {}
     space = _space(atlas)
+    parents_by_key = {**_reconstructed(acquisition, steps), **names}
 
     def parents(*keys: str) -> list[str]:
-        return [f'bids::{names[key]}' for key in keys if key in names]
+        return [f'bids::{parents_by_key[key]}' for key in keys if key in parents_by_key]
 
-    def one(description: str, units: str, sources: Sequence[str], **more: Any) -> dict[str, Any]:
+    def one(
+        description: str, units: str, sources: Sequence[str] = (), **more: Any
+    ) -> dict[str, Any]:
         return {
             'Description': description, 'Units': units, 'Sources': list(sources),
             'SkullStripped': True, **scan, **more,
         }  # fmt: skip
 
     chi = _chi_fields(acquisition, steps, facts)
-    inversion = steps.get('inversion', {}).get('method', '')
-    single_step = bool(inversion) and methods.get('inversion', inversion).field == 'total'
+    single_step = inverts_total_field(settings)
     field = parents('total_field' if single_step else 'local_field')
-    signs = _step_fields(steps, 'separation') | _reference_fields(facts)
+    local = parents('total_field', 'brain_mask', *(['chi'] if single_step else []))
+    signs = _separation_fields(acquisition, steps, facts, parents)
     found = {
         'chi': one('Magnetic susceptibility, paramagnetic positive', 'ppm',
                    field + parents('qsm_mask'), **chi),
-        'chi_positive': one(DESCRIPTIONS['paramagnetic'], 'ppm', parents('chi', 'r2star'),
-                            **signs),
-        'chi_negative': one(DESCRIPTIONS['diamagnetic'], 'ppm', parents('chi', 'r2star'),
-                            **signs),
+        'chi_positive': one(DESCRIPTIONS['paramagnetic'], 'ppm', **signs),
+        'chi_negative': one(DESCRIPTIONS['diamagnetic'], 'ppm', **signs),
         'rss': one(DESCRIPTIONS['rss'], 'arbitrary', magnitude, SkullStripped=False),
-        'brain_mask': {'Type': 'Brain', 'Sources': _mask_sources(acquisition, names)},
+        'brain_mask': {'Type': 'Brain', 'Description': DESCRIPTIONS['brain'],
+                       **_mask_fields(acquisition, settings, parents('rss'), everything)},
         'qsm_mask': {'Type': 'ROI', 'Description': DESCRIPTIONS['qsm'],
                      'Sources': parents('brain_mask', 'total_field')},
         'total_field': one(DESCRIPTIONS['total'], 'Hz', everything,
+                           **_coil_fields(acquisition),
                            **_step_fields(steps, 'offset', 'bipolar', 'unwrapping', 'fieldmap')),
-        'local_field': one(DESCRIPTIONS['local'], 'Hz', parents('total_field', 'brain_mask'),
-                           **_step_fields(steps, 'background')),
+        'local_field': one(_LOCAL_AFTER_CHI if single_step else DESCRIPTIONS['local'], 'Hz',
+                           local, **_step_fields(steps, 'background')),
         'field_noise': one(DESCRIPTIONS['noise'], 'Hz', everything),
         'fmap_magnitude': one(DESCRIPTIONS['rss'], 'arbitrary', magnitude, SkullStripped=False),
         'r2star': one('Effective transverse relaxation rate', '1/s', magnitude,
@@ -115,7 +130,7 @@ def sidecars(
         'template_chi': {'Description': DESCRIPTIONS['atlas'], 'Units': 'ppm',
                          'SkullStripped': True, **_atlas_fields(atlas)},
         'norm_chi': one('Magnetic susceptibility in atlas space', 'ppm', parents('chi'),
-                        **space, **_reference_fields(facts)),
+                        **space, **_reference_fields(facts), **_whole_brain_fields(facts)),
         'norm_r2star': one('R2* in atlas space', '1/s', parents('r2star'), **space),
         'norm_rss': one(DESCRIPTIONS['preproc'], 'arbitrary', parents('rss'), **space,
                         SkullStripped=False),
@@ -124,8 +139,49 @@ def sidecars(
     }  # fmt: skip
     for step in settings.get('steps', ()):
         if step['stage'] == 'contrast':
-            found |= _contrast_sidecars(step, partial(one, sources=everything))
+            if 'chi' in _arguments(step):
+                make = partial(one, sources=parents('rss', 'chi'), **_reference_fields(facts))
+            else:
+                make = partial(one, sources=everything)
+            found |= _contrast_sidecars(step, make)
     return {key: content for key, content in found.items() if key in names}
+
+
+def inverts_total_field(settings: Mapping[str, Any]) -> bool:
+    """Return whether the map comes from the total field.
+
+    Background removal then makes the local field and has no part in the map. COSMOS always
+    inverts local fields, even if these were made with such an inversion.
+
+    Examples
+    --------
+    >>> inverts_total_field({'steps': [{'stage': 'inversion', 'method': 'sstv'}]})
+    True
+    """
+    steps = settings.get('steps') or ()
+    if any(s.get('stage') == 'cosmos' for s in steps):
+        return False
+    names = [s.get('method') for s in steps if s.get('stage') == 'inversion']
+    return any(name and methods.get('inversion', name).field == 'total' for name in names)
+
+
+def mask_expression(acquisition: Acquisition, settings: Mapping[str, Any]) -> str:
+    """Return the expression of the brain mask; '' if nothing is known of it."""
+    return str(settings.get('mask') or ('user' if acquisition.brain_mask else ''))
+
+
+def _reconstructed(acquisition: Acquisition, steps: Mapping) -> dict[str, str]:
+    """Return the outputs before extras and atlas, which are written apart from those."""
+    return output_names(
+        acquisition.entities,
+        phase=acquisition.phase_scaling is not None,
+        relaxation='relaxometry' in steps,
+    )
+
+
+def _arguments(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the function of a step is called with: its images are among it."""
+    return tuple(inspect.signature(methods.get(step['stage'], step['method']).load()).parameters)
 
 
 def _contrast_sidecars(
@@ -137,6 +193,56 @@ def _contrast_sidecars(
     return {
         image: one(f'{step["label"]}: {step["summary"]}', 'arbitrary', **made),
         projection: one(f'Minimum intensity projection of {step["label"]}', 'arbitrary', **made),
+    }
+
+
+def _separation_fields(
+    acquisition: Acquisition, steps: Mapping, facts: Mapping, parents: Callable[..., list[str]]
+) -> dict[str, Any]:
+    """Return what the separated maps are made from, and whether they have a reference."""
+    if 'separation' not in steps:
+        return {}
+    fields = _step_fields(steps, 'separation')
+    if 'chi_ppm' in _arguments(steps['separation']):
+        sources = parents('chi', 'r2star')
+        fields |= _reference_fields(facts)
+    else:  # from the field: absolute
+        sources = parents('local_field', 'field_noise', 'r2star')
+    if acquisition.t2_map:
+        sources.append(acquisition.t2_map)
+    fields['R2PrimeFrom'] = 'R2* - R2' if acquisition.t2_map else 'a share of R2* (experimental)'
+    return {'sources': sources, **fields}
+
+
+def _mask_fields(
+    acquisition: Acquisition, settings: Mapping[str, Any], rss: list[str], raw: list[str]
+) -> dict[str, Any]:
+    """Return what the brain mask is made from, and how."""
+    text = mask_expression(acquisition, settings)
+    if not text:
+        return {'Sources': rss}
+    names = parse_mask(text).names()
+    sources = [acquisition.brain_mask] if 'user' in names and acquisition.brain_mask else []
+    if set(names) - {'user', 'quality'}:
+        sources += rss
+    if 'quality' in names:
+        sources += raw
+    fields: dict[str, Any] = {'Sources': sources, 'MaskExpression': text}
+    parameters = {
+        step['method']: step.get('parameters', {})
+        for step in settings.get('steps', ())
+        if step['stage'] == 'mask'
+    }
+    return fields | ({'MaskParameters': parameters} if parameters else {})
+
+
+def _coil_fields(acquisition: Acquisition) -> dict[str, Any]:
+    """Return how receive coils that were stored one by one became one image."""
+    if acquisition.n_coils == 1:
+        return {}
+    return {
+        'CoilCombination': 'MCPC-3D-S',
+        'CoilCombinationParameters': {'n_coils': acquisition.n_coils, **asdict(CoilParameters())},
     }
 
 
@@ -164,10 +270,11 @@ def _chi_fields(acquisition: Acquisition, steps: Mapping, facts: Mapping) -> dic
             'Slope': scaling.slope, 'Intercept': scaling.intercept, 'Sign': scaling.sign,
             'ComplexInput': scaling.complex, 'DecidedFrom': str(scaling.source),
         }  # fmt: skip
-    fields |= _step_fields(
-        steps, 'offset', 'bipolar', 'unwrapping', 'fieldmap', 'background', 'inversion'
+    background = () if inverts_total_field({'steps': steps.values()}) else ('background',)
+    fields |= _coil_fields(acquisition) | _step_fields(
+        steps, 'offset', 'bipolar', 'unwrapping', 'fieldmap', *background, 'inversion'
     )
-    return fields | _reference_fields(facts)
+    return fields | _reference_fields(facts) | _whole_brain_fields(facts)
 
 
 _STEP_KEYS = {
@@ -201,6 +308,15 @@ def _reference_fields(facts: Mapping) -> dict[str, Any]:
         'SusceptibilityReference': reference['region'],
         'SusceptibilityReferenceValue': reference['value_ppm'],
         'SusceptibilityReferenceVoxels': reference['n_voxels'],
+    }
+
+
+def _whole_brain_fields(facts: Mapping) -> dict[str, Any]:
+    """Return mean and spread of the referenced map, which no map made from it shares."""
+    reference = facts.get('reference') or {}
+    if not reference:
+        return {}
+    return {
         'WholeBrainMean': reference['whole_brain_mean_ppm'],
         'WholeBrainSD': reference['whole_brain_sd_ppm'],
     }
@@ -238,12 +354,6 @@ def _transform(start: str, end: str, atlas: Mapping) -> dict[str, Any]:
         ),
         **_atlas_fields(atlas),
     }
-
-
-def _mask_sources(acquisition: Acquisition, names: Mapping[str, str]) -> list[str]:
-    if acquisition.brain_mask:
-        return [acquisition.brain_mask]
-    return [f'bids::{names["rss"]}'] if 'rss' in names else []
 
 
 def _raw(acquisition: Acquisition, bids_dir: str, kinds: Sequence[str]) -> list[str]:

@@ -82,7 +82,7 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         *both('mask-derivatives'), type=Path, metavar='PATH',
-        help='short for -d masks=PATH',
+        help='short for -d masks=PATH; without other derivatives, warns of scans without a mask',
     )  # fmt: skip
     group.add_argument(
         *both('skip-bids-validation'), *both('skip-bids-validator'), action='store_true',
@@ -219,7 +219,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     if args.two_pass and methods.get('inversion', chosen['inversion']).field == 'total':
         parser.error(
             f'--two-pass needs an inversion of a local field, and {chosen["inversion"]} starts '
-            'from the total one; choose another --inversion'
+            'from the total one; choose another --inversion, such as rts, tv or hdqsm'
         )
     return Config(
         bids_dir=bids_dir,
@@ -230,6 +230,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         session_labels=_labels(args.session_label, 'ses-'),
         filters=_filters(parser, args.bids_filter_file),
         derivatives=derivatives,
+        mask_derivatives='masks' if args.mask_derivatives else '',
         methods=chosen,
         params=read_params(parser, args, chosen),
         mask=args.mask or '',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from qsmbids import __version__
 from qsmbids.bids.dataset import other_version, prepare_dataset
 from qsmbids.cli import exit_codes
 from qsmbids.config import Config
-from qsmbids.plan.models import Acquisition, Plan, Severity
+from qsmbids.plan.models import MIN_ECHOES_R2STAR, Acquisition, Issue, Plan, Severity
 
 MAX_THREADS = 8  # more gain nothing in transforms of this size
 
@@ -22,20 +23,20 @@ def run_participants(config: Config) -> int:
 
     try:
         plan = make_the_plan(config)
-        _check_mask(plan, config)
+        warnings = _check_options(plan, config)
     except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
     if config.dry_run:
         print(describe(plan, verbose=True))
+        _print_issues(warnings)
         return exit_codes.OK if plan.acquisitions else exit_codes.NOTHING_USABLE
     _banner(config, plan)
     old = other_version(config.output_dir)
     if old:
         print(f'Note: the output folder holds results of qsmbids {old}; they are replaced.')
     prepare_dataset(config.output_dir, config.bids_dir)
-    for issue in _issues(plan):
-        print(f'{issue.severity.upper()}  {issue}\n')
+    _print_issues([*_issues(plan), *warnings])
     # imported late: the plan must be quick, and these pull in the whole engine
     from qsmbids.workflows.finish import finish, write_pages_of_unusable
 
@@ -70,16 +71,40 @@ def make_the_plan(config: Config) -> Plan:
         b0_dir=config.b0_dir,
         phase_sign=config.phase_sign,
         derivatives=config.derivatives,
+        mask_derivatives=_only_masks(config),
         cosmos=config.cosmos,
     )
 
 
-def _check_mask(plan: Plan, config: Config) -> None:
-    """Raise ValueError for a brain mask that cannot be made for some scan."""
+def _only_masks(config: Config) -> str | None:
+    """Return the folder that must have masks, if it is the only one of derivatives.
+
+    The plan then looks nowhere else, not even for T2 maps, so it is not told of this folder
+    when there are others.
+    """
+    return (len(config.derivatives) == 1 and config.mask_derivatives) or None
+
+
+def _check_options(plan: Plan, config: Config) -> tuple[Issue, ...]:
+    """Return warnings of options that do not suit some scan.
+
+    Raises
+    ------
+    ValueError
+        For options that cannot be carried out.
+    """
+    from qsmbids.workflows.preflight import check_options
+
     if 'atlas' in config.mask:
         from qsmbids.workflows.atlas_mask import check_atlas_mask
 
         check_atlas_mask(plan.acquisitions, config)
+    return check_options(plan.acquisitions, config)
+
+
+def _print_issues(issues: Sequence[Issue]) -> None:
+    for issue in issues:
+        print(f'{issue.severity.upper()}  {issue}\n')
 
 
 def _process(plan: Plan, config: Config) -> list:
@@ -138,7 +163,9 @@ def _what(acquisition: Acquisition) -> str:
     shape = 'x'.join(map(str, acquisition.shape))
     voxel = 'x'.join(f'{v:.3g}' for v in acquisition.voxel_size_mm)
     age = acquisition.age_years
-    kind = 'phase' if acquisition.phase_scaling else 'magnitude only, R2* but no susceptibility'
+    decay = len(acquisition.echoes) >= MIN_ECHOES_R2STAR
+    only = 'magnitude only, ' + ('R2* but no susceptibility' if decay else 'no map')
+    kind = 'phase' if acquisition.phase_scaling else only
     years = f'age {age.value:g} y ({age.source})' if age else 'age unknown'
     return f'{len(acquisition.echoes)} echoes, {shape} at {voxel} mm, {kind}, {years}'
 

@@ -19,6 +19,14 @@ _CHOICES = {
     'separation': 'separation',
 }
 _MAY_BE_NONE = ('offset', 'separation')
+# stages that a run may do without, and what makes them part of it
+_HOW_TO_WANT = {
+    'offset': 'choose a method with --phase-offset',
+    'bipolar': 'leave --bipolar off out',
+    'separation': 'choose a method with --separation',
+    'contrast': 'choose images with --contrast',
+    'cosmos': 'add --cosmos',
+}
 
 
 def add_methods(group: argparse._ArgumentGroup) -> None:
@@ -44,7 +52,7 @@ def add_methods(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         *both('two-pass'), action='store_true',
         help='invert the voxels of reliable phase alone first, to keep streaks from poor ones '
-        'away; takes twice the time',
+        'away; takes twice the time and an --inversion of the local field, such as rts',
     )  # fmt: skip
     group.add_argument(
         '--contrast', nargs='+', choices=methods.names('contrast'), default=[],
@@ -53,7 +61,7 @@ def add_methods(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         '--param', nargs='+', default=[], metavar='STAGE.NAME=VALUE',
-        help='parameters of the chosen methods, e.g. inversion.threshold=0.2; stages are '
+        help='parameters of the chosen methods, e.g. inversion.regularisation=0.2; stages are '
         + ', '.join(methods.STAGES),
     )  # fmt: skip
 
@@ -87,11 +95,27 @@ def read_params(
             )
         found.setdefault(stage, {})[name] = text
     for stage, overrides in found.items():
+        if not _wanted(stage, args, chosen):
+            parser.error(
+                f'--param {stage}.{next(iter(overrides))}: the stage {stage} is not part of this '
+                f'run; {_HOW_TO_WANT[stage]}, or leave the parameter out'
+            )
         try:
             _check_overrides(stage, overrides, _used(stage, args, chosen))
         except ValueError as error:
             parser.error(str(error))
     return found
+
+
+def _wanted(stage: str, args: argparse.Namespace, chosen: dict[str, str]) -> bool:
+    """Return whether the run may come to a stage at all."""
+    if stage == 'contrast':
+        return bool(args.contrast)
+    if stage == 'cosmos':
+        return args.cosmos
+    if stage == 'bipolar':
+        return args.bipolar != 'off'
+    return bool(chosen[stage])
 
 
 def _used(stage: str, args: argparse.Namespace, chosen: dict[str, str]) -> list[methods.Method]:
@@ -104,8 +128,8 @@ def _used(stage: str, args: argparse.Namespace, chosen: dict[str, str]) -> list[
         leaves = parse_mask(args.mask or chosen['mask'], BRAIN_MASKS).names()
         names = [name for name in leaves if name in methods.names('mask')]
     else:
-        names = [chosen.get(stage) or next(iter(methods.names(stage)), '')]
-    return [methods.get(stage, name) for name in names if name]
+        names = [chosen[stage]]
+    return [methods.get(stage, name) for name in names]
 
 
 def _check_overrides(

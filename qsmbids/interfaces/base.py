@@ -20,6 +20,8 @@ from nipype.interfaces.base import (
 from qsmbids.qsm import fft
 from qsmbids.qsm.grid import Grid
 
+LEAST_NOISE = 1e-6  # of a map; no voxel is known better than that
+
 
 class StepInputSpec(BaseInterfaceInputSpec):
     """Inputs that every step has."""
@@ -90,6 +92,12 @@ def load_echoes(path: str) -> np.ndarray:
     if data.ndim == 3:
         data = data[..., np.newaxis]
     return np.ascontiguousarray(np.moveaxis(data, -1, 0), dtype=np.float32)
+
+
+def inverse_noise(path: str, mask: np.ndarray) -> np.ndarray:
+    """Return the confidence of each voxel: one over the noise of an image file, 0 outside."""
+    noise = np.maximum(load(path), LEAST_NOISE)
+    return np.where(mask, 1 / noise, 0).astype(np.float32)
 
 
 def grid_of(path: str, b0_direction: list[float]) -> Grid:

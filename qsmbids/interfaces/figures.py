@@ -31,13 +31,13 @@ class _FiguresOutputSpec(StepOutputSpec):
 
 
 class Figures(Step):
-    """Draw the pictures of one half of the work."""
+    """Draw the pictures of one part of the work."""
 
     title = 'figures'
     input_spec = _FiguresInputSpec
     output_spec = _FiguresOutputSpec
 
-    _WANTED: ClassVar[dict[str, tuple[str, ...]]] = {
+    PARTS: ClassVar[dict[str, tuple[str, ...]]] = {
         'recon': (
             'rss', 'brain_mask', 'qsm_mask', 'phase_first', 'phase_last', 'unwrapped_last',
             'total_field', 'local_field', 'field_noise', 'chi', 'r2star',
@@ -48,7 +48,7 @@ class Figures(Step):
     @classmethod
     def wanted(cls, part: str) -> tuple[str, ...]:
         """Return the keys of the images that a part draws."""
-        return cls._WANTED[part]
+        return cls.PARTS[part]
 
     def compute(self, folder: Path) -> dict[str, Any]:
         """Draw what there is."""

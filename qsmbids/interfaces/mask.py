@@ -30,7 +30,7 @@ class _BrainMaskInputSpec(StepInputSpec):
     rss = File(exists=True, mandatory=True, desc='root sum of squares magnitude')
     expression = traits.Str(mandatory=True, desc='see qsmbids.qsm.mask_grammar')
     parameters = traits.Dict(desc='parameters of each method: {name: {parameter: value}}')
-    given_mask = traits.Str('', usedefault=True, desc='the mask "user"; empty: none')
+    given_mask = File(exists=True, desc='the mask "user"')
     atlas_mask = File(exists=True, desc='the mask "atlas"')
     magnitude = File(exists=True, desc='(x, y, z, echo), for the mask "quality"')
     phase = File(exists=True, desc='(x, y, z, echo), rad, for the mask "quality"')
@@ -73,7 +73,7 @@ class BrainMask(Step):
         """Return one leaf of the expression."""
         i = self.inputs
         if name == 'user':
-            if not i.given_mask:
+            if not isdefined(i.given_mask):
                 raise ValueError(
                     f'The expression "{i.expression}" asks for a mask of yours, and there is none '
                     'for this scan.\nThe brain cannot be marked without it.\n'

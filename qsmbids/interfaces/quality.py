@@ -27,6 +27,7 @@ class _QualityInputSpec(StepInputSpec):
     field_noise = File(exists=True, mandatory=True, desc='Hz')
     brain_mask = File(exists=True, mandatory=True)
     qsm_mask = File(exists=True, mandatory=True)
+    local_mask = File(exists=True, mandatory=True, desc='where the local field is known')
     chi = File(exists=True, mandatory=True, desc='ppm, any reference')
     r2star = File(exists=True, desc='1/s')
     b0_direction = traits.List(traits.Float, mandatory=True)
@@ -45,12 +46,13 @@ class Quality(Step):
         grid = grid_of(i.qsm_mask, i.b0_direction)
         brain, mask = load_mask(i.brain_mask), load_mask(i.qsm_mask)
         chi, field = load(i.chi), load(i.local_field)
+        local = load_mask(i.local_mask)
         numbers = {
             'residual_wrap_fraction': qsm.residual_wrap_fraction(load(i.unwrapped_last), brain),
             'chi_sd_ppb': 1000 * float(chi[mask].std(dtype=float)),
             'streak_score': qsm.streak_score(chi, mask, grid),
-            'rim_sd_ratio': qsm.rim_sd_ratio(field, mask, grid),
-            'field_snr': qsm.field_snr(field, load(i.field_noise), mask),
+            'rim_sd_ratio': qsm.rim_sd_ratio(field, local, grid),
+            'field_snr': qsm.field_snr(field, load(i.field_noise), local),
         }
         if isdefined(i.r2star):
             r2star = load(i.r2star)

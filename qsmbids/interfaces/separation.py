@@ -16,6 +16,7 @@ from qsmbids.interfaces.base import (
     StepInputSpec,
     StepOutputSpec,
     grid_of,
+    inverse_noise,
     load,
     load_mask,
     save,
@@ -28,9 +29,10 @@ class _SeparationInputSpec(StepInputSpec):
     chi = File(exists=True, mandatory=True, desc='referenced susceptibility, ppm')
     local_field = File(exists=True, mandatory=True, desc='Hz')
     field_noise = File(exists=True, mandatory=True, desc='Hz')
-    qsm_mask = File(exists=True, mandatory=True)
+    qsm_mask = File(exists=True, mandatory=True, desc='where chi is known')
+    local_mask = File(exists=True, mandatory=True, desc='where the local field is known')
     r2star = File(exists=True, mandatory=True, desc='1/s')
-    t2_map = traits.Str('', usedefault=True, desc='T2 (s) or R2 (1/s) by its name; empty: none')
+    t2_map = File(exists=True, desc='T2 (s) or R2 (1/s), by its name')
     imaging_frequency_mhz = traits.Float(mandatory=True, desc='Hz per ppm')
     b0_direction = traits.List(traits.Float, mandatory=True)
     method = traits.Str(mandatory=True)
@@ -54,26 +56,29 @@ class Separation(Step):
         i = self.inputs
         affine, grid = nib.load(i.qsm_mask).affine, grid_of(i.qsm_mask, i.b0_direction)
         method, mask = methods.get('separation', i.method), load_mask(i.qsm_mask)
-        maps: dict[str, Any] = {'field_hz_per_ppm': i.imaging_frequency_mhz}
-        r2star = load(i.r2star)
-        if i.t2_map:
-            maps['r2prime'] = np.maximum(r2star - self._r2(mask), 0)
-        else:
-            maps['r2star'] = r2star
         function = method.load()
-        if 'weight' in inspect.signature(function).parameters:
-            noise = np.maximum(load(i.field_noise), 1e-6)
-            maps['weight'] = np.where(mask, 1 / noise, 0).astype(np.float32)
-        if 'chi_ppm' in inspect.signature(function).parameters:
+        arguments = inspect.signature(function).parameters
+        if 'chi_ppm' in arguments:
             image = load(i.chi)
         else:
             image = qsm.hz_to_ppm(load(i.local_field), i.imaging_frequency_mhz)
+            mask &= load_mask(i.local_mask)
+        r2star = load(i.r2star)
+        maps: dict[str, Any] = {'field_hz_per_ppm': i.imaging_frequency_mhz}
+        if isdefined(i.t2_map):
+            r2 = self._r2(mask)
+            mask &= r2 > 0  # where it was not measured, R2' is not known
+            maps['r2prime'] = np.maximum(r2star - r2, 0)
+        else:
+            maps['r2star'] = r2star
+        if 'weight' in arguments:
+            maps['weight'] = inverse_noise(i.field_noise, mask)
         parameters = method.make_parameters(i.parameters if isdefined(i.parameters) else None)
         positive, negative = function(image, mask, grid, parameters=parameters, **maps)
         return {
             'chi_positive': save(positive, affine, folder / 'chi_positive.nii'),
             'chi_negative': save(negative, affine, folder / 'chi_negative.nii'),
-            'record': {'r2prime_from': 'R2* - R2' if i.t2_map else 'a share of R2*'},
+            'record': {'r2prime_from': 'R2* - R2' if isdefined(i.t2_map) else 'a share of R2*'},
         }
 
     def _r2(self, mask: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class _SinkInputSpec(StepInputSpec):
     names = traits.Dict(mandatory=True, desc='key to path below the output folder')
     settings = traits.Dict(desc='methods with their parameters, for sidecars and methods text')
     atlas = traits.Dict(desc='name, cohort, age range of the atlas; empty: none')
-    part = traits.Enum('recon', 'atlas', mandatory=True)
+    part = traits.Enum('recon', 'extras', 'atlas', mandatory=True)
     records = InputMultiPath(File(exists=True), mandatory=True, desc='records of the steps')
     figures = File(exists=True, desc='JSON list of figures')
     for _key in _FILE_KEYS:
@@ -42,7 +42,7 @@ class _SinkOutputSpec(StepOutputSpec):
 
 
 class Sink(Step):
-    """Put the results of one half of the work (reconstruction, atlas) in their place.
+    """Put the results of one part of the work (reconstruction, extras, atlas) in their place.
 
     Everything appears by rename, sidecar first, so that an image is never without one.
     """
@@ -65,7 +65,11 @@ class Sink(Step):
         for key, name in i.names.items():
             source = getattr(i, key)
             if not isdefined(source):
-                raise ValueError(f'The step that makes {name} gave nothing to write.')
+                raise ValueError(
+                    f'The step that makes {name} gave nothing to write.\n'
+                    'Without it the results are not complete.\n'
+                    'Run again with --clean-workdir; if that does not help, report it.'
+                )
             side = out / bids_names.sidecar(name)
             if key in contents:
                 write_json(side, contents[key])

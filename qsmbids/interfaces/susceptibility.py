@@ -16,6 +16,7 @@ from qsmbids.interfaces.base import (
     StepInputSpec,
     StepOutputSpec,
     grid_of,
+    inverse_noise,
     load,
     load_mask,
     save,
@@ -60,8 +61,7 @@ class BackgroundRemoval(Step):
             field -= known
         weight = {}
         if 'weight' in method.takes:
-            noise = np.maximum(load(i.field_noise), 1e-6)
-            weight['weight'] = np.where(mask, 1 / noise, 0).astype(np.float32)
+            weight['weight'] = inverse_noise(i.field_noise, mask)
         local, after = method.load()(
             field, mask, grid, parameters=method.make_parameters(i.parameters), **weight
         )
@@ -124,12 +124,11 @@ class DipoleInversion(Step):
     def _maps(self, names: tuple[str, ...], mask: np.ndarray) -> dict[str, Any]:
         """Return the optional arguments that the method takes, as far as there are any."""
         i = self.inputs
-        noise = np.maximum(load(i.field_noise), 1e-6)
         maps: dict[str, Any] = {}
         if 'field_hz_per_ppm' in names:
             maps['field_hz_per_ppm'] = i.imaging_frequency_mhz
         if 'weight' in names:
-            maps['weight'] = np.where(mask, 1 / noise, 0).astype(np.float32)
+            maps['weight'] = inverse_noise(i.field_noise, mask)
         for name in ('magnitude', 'r2star'):
             path = getattr(i, name)
             if name in names and isdefined(path):

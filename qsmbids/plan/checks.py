@@ -14,7 +14,7 @@ from qsmbids.plan.discover import Scan
 from qsmbids.plan.echoes import EchoFiles, Form
 from qsmbids.plan.findings import Findings
 from qsmbids.plan.metadata import first_value, is_number, words
-from qsmbids.plan.models import Acquisition
+from qsmbids.plan.models import MIN_ECHOES_BIPOLAR, Acquisition
 from qsmbids.plan.sidecars import Sidecar
 
 OBLIQUE_DEG = 10.0  # beyond this many programs resample or go wrong, so it is worth a note
@@ -109,11 +109,16 @@ def check_protocol(
     if form is Form.MAGNITUDE:
         return
     if _bipolar(sidecars):
-        two = ' With two echoes this cannot be told from the field.' if n_echoes < 3 else ''
+        corrected = (
+            'The phase is corrected, unless --bipolar off or --phase-offset none is given; '
+            'the shift is not.'
+            if n_echoes >= MIN_ECHOES_BIPOLAR
+            else 'Neither is corrected: with two echoes the phase cannot be told from the field.'
+        )
         findings.warning(
             'BIPOLAR',
             'The readout is bipolar by its sidecar.',
-            f'Even and odd echoes are shifted and carry opposite phase errors.{two}',
+            f'Even and odd echoes are shifted and carry opposite phase errors. {corrected}',
             'Look at the residual of the echo fit; a monopolar readout is better.',
         )
     method = first_value(sidecars, 'CoilCombinationMethod')

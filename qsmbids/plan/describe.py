@@ -10,6 +10,7 @@ from pathlib import Path
 from qsmbids.plan.checks import oblique_angle_deg
 from qsmbids.plan.cosmos import CosmosGroup, angles_deg, slab_direction
 from qsmbids.plan.models import (
+    MIN_ECHOES_R2STAR,
     Acquisition,
     Decision,
     Echo,
@@ -101,10 +102,10 @@ def _cosmos(group: CosmosGroup) -> list[str]:
 
 
 def _outcome(acquisition: Acquisition) -> str:
-    several = len(acquisition.echoes) > 1
+    decay = len(acquisition.echoes) >= MIN_ECHOES_R2STAR
     if acquisition.phase_scaling is None:
-        return 'R2* and T2* only'
-    return 'susceptibility, R2* and T2*' if several else 'susceptibility'
+        return 'R2* and T2* only' if decay else 'no map, too few echoes for R2* and no phase'
+    return 'susceptibility, R2* and T2*' if decay else 'susceptibility'
 
 
 def _echo_table(echoes: Iterable[Echo], root: Path) -> list[str]:

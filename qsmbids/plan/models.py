@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from qsmbids.plan.cosmos import CosmosGroup
 
 GAMMA_MHZ_PER_T = 42.577478  # proton gyromagnetic ratio / (2 pi), CODATA 2018
+MIN_ECHOES_BIPOLAR = 3  # two echoes cannot tell the readout from the offset
+MIN_ECHOES_R2STAR = 3  # with two echoes every fit is perfect and noise passes for decay
 
 # entities that tell acquisitions apart, in BIDS order; echo and part vary within one
 ENTITY_ORDER = (

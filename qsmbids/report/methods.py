@@ -8,8 +8,10 @@ consensus asks to be reported (https://doi.org/10.1002/mrm.30006).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from qsmbids.bids.sidecars import inverts_total_field
 from qsmbids.methods import STAGES
 from qsmbids.plan.models import Acquisition
 from qsmbids.report.markdown import literal
@@ -52,8 +54,8 @@ def methods_text(acquisition: Acquisition, settings: Mapping[str, Any]) -> str:
         ``steps``: sequence of mappings with stage, label (or method), summary, parameters,
         citation (keys separated by commas) and version, in the order they ran; ``atlas``:
         mapping with name, cohort, age_range; ``reference``: name of the reference region, or
-        a mapping with region, value_ppm and n_voxels; ``software``: name to version. Every
-        key may be missing.
+        a mapping with region, value_ppm and n_voxels; ``mask``: expression of the brain mask;
+        ``two_pass``; ``software``: name to version. Every key may be missing.
 
     Returns
     -------
@@ -63,8 +65,9 @@ def methods_text(acquisition: Acquisition, settings: Mapping[str, Any]) -> str:
     parts = ['## Acquisition', _acquisition(acquisition)]
     steps = settings.get('steps') or ()
     if steps:
-        parts += ['## Reconstruction', _phase(acquisition), *(_step(step) for step in steps)]
-        parts += _choices(settings)
+        parts += ['## Reconstruction', _phase(acquisition)]
+        parts += [_step(step, single_step=inverts_total_field(settings)) for step in steps]
+        parts += [*_choices(settings), *_separation(acquisition, steps)]
     reference = _reference(settings.get('reference'))
     if reference:
         parts.append(reference)
@@ -132,9 +135,11 @@ def _phase(acquisition: Acquisition) -> str:
     )
 
 
-def _step(step: Mapping[str, Any]) -> str:
+def _step(step: Mapping[str, Any], *, single_step: bool = False) -> str:
     stage = str(step.get('stage', ''))
     title = STAGES.get(stage) or _MORE_STAGES.get(stage) or stage.replace('_', ' ').capitalize()
+    if stage == 'background' and single_step:  # the map did not go through it
+        title += ' (for the local field map)'
     title = literal(title)
     label = literal(step.get('label') or step.get('method') or '')
     text = f'**{title}**: {label}' if label else f'**{title}**'
@@ -156,7 +161,8 @@ def _choices(settings: Mapping[str, Any]) -> list[str]:
     if mask == 'user':
         parts.append('The brain mask was supplied.')
     elif not mask.isalpha() and mask:
-        parts.append(f'The brain mask was `{mask}`.')
+        given = ', where `user` is a mask that was supplied' if 'user' in mask else ''
+        parts.append(f'The brain mask was `{mask}`{given}.')
     if 'atlas' in mask:
         parts.append(
             'The mask `atlas` is the brain of the atlas, brought to the magnitude by an affine '
@@ -168,6 +174,21 @@ def _choices(settings: Mapping[str, Any]) -> list[str]:
             'first result was taken where it exists [@stewart2022].'
         )
     return parts
+
+
+def _separation(acquisition: Acquisition, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where R2' came from."""
+    if not any(step.get('stage') == 'separation' for step in steps):
+        return []
+    if acquisition.t2_map:
+        kind = 'R2' if '_R2map' in Path(acquisition.t2_map).name else 'T2'
+        origin = f"R2' was R2* minus R2, from a map of {kind} that was supplied."
+    else:
+        origin = (
+            "There was no map of T2 or R2: a fixed share of R2* stands for R2' in the "
+            'separation, which is experimental.'
+        )
+    return [literal(origin)]
 
 
 def _reference(reference: Any) -> str:

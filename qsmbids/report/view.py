@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from qsmbids.bids.sidecars import mask_expression
+from qsmbids.methods import DEFAULT_METHODS
 from qsmbids.plan.models import Acquisition, Decision, Issue
 from qsmbids.qsm.grid import Grid
+from qsmbids.qsm.mask_grammar import MASK_NAMES, parse_mask
 from qsmbids.report import agecurves
 from qsmbids.report.chart import chart_svg
 from qsmbids.report.markdown import references_html, to_html
@@ -113,9 +116,7 @@ def inputs_view(acquisition: Acquisition, result: AcquisitionResult) -> list[dic
     ]  # fmt: skip
     rows += _phase_rows(acquisition)
     rows.append(_age_row(acquisition, result))
-    mask = Path(acquisition.brain_mask).name if acquisition.brain_mask else 'made from magnitude'
-    source = 'command line' if acquisition.brain_mask else 'default'
-    rows.append(_row('Brain mask', mask, None, source=source))
+    rows += _mask_rows(acquisition, result.settings)
     if acquisition.t1w:
         rows.append(_row('T1w image', Path(acquisition.t1w).name, None, source='inferred'))
     return rows
@@ -295,6 +296,23 @@ def _phase_rows(acquisition: Acquisition) -> list[dict[str, str]]:
         how = f'{scaling.slope:.6g} × stored value{intercept}'.replace('-', '−')
     sign = 'paramagnetic positive' if scaling.sign > 0 else 'stored inverted, turned round'
     return [_row('Phase to radians', how, source), _row('Phase sign', sign, source)]
+
+
+def _mask_rows(acquisition: Acquisition, settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the expression of the brain mask and what its names stand for."""
+    expression = mask_expression(acquisition, settings)
+    if not expression:
+        return []  # the run did not get so far as to say
+    given = Path(acquisition.brain_mask).name
+    asked_for = bool(given) or expression != DEFAULT_METHODS['mask']
+    source = 'command line' if asked_for else 'default'
+    if expression == 'user' and given:
+        return [_row('Brain mask', given, None, source=source)]
+    meanings = [
+        f'{name}: {given if name == "user" and given else MASK_NAMES[name]}'
+        for name in parse_mask(expression).names()
+    ]
+    return [_row('Brain mask', expression, None, '; '.join(meanings), source=source)]
 
 
 def _age_row(acquisition: Acquisition, result: AcquisitionResult) -> dict[str, str]:

@@ -141,11 +141,14 @@ def init_acquisition_wf(
     parts = [('recon', steps)]
     if scaling is not None:
         atlas_steps = add_registration(b, atlas, nodes) if atlas else []
-        steps.append(_add_reference(b, nodes, atlas))
-        steps += add_separation(b, nodes, direction, threads)
-        steps += add_contrasts(b, nodes, times, direction)
+        reference = _add_reference(b, nodes, atlas)
+        steps.append(reference)
+        extras = add_separation(b, nodes, direction, threads)
+        extras += add_contrasts(b, nodes, times, direction)
+        if extras:
+            parts.append(('extras', [reference, *extras]))
         if atlas:
-            parts.append(('atlas', atlas_steps + add_regions(b, atlas, nodes)))
+            parts.append(('atlas', [reference, *atlas_steps, *add_regions(b, atlas, nodes)]))
     settings = settings_of(acquisition, config, dict(atlas.facts) if atlas else {})
     for part, made_by in parts:
         _add_sink(b, nodes, part, made_by, settings, atlas)
@@ -168,7 +171,8 @@ def _add_mask(b: GraphBuilder, load: Node, times: list, atlas: AtlasChoice | Non
         bytes_per_voxel=24 + with_phase * 8 * len(times),
         expression=mask_expression(acquisition, config),
         parameters={n: config.parameters('mask', n) for n in names},
-        given_mask=acquisition.brain_mask, echo_times_s=times,
+        **({'given_mask': acquisition.brain_mask} if acquisition.brain_mask else {}),
+        echo_times_s=times,
     )  # fmt: skip
     b.connect(load, 'rss', mask, 'rss')
     if with_phase and acquisition.phase_scaling is not None:
@@ -234,11 +238,12 @@ def _add_susceptibility(
             b.connect(*nodes[key], inversion, argument)
     nodes |= {
         'chi_raw': (inversion, 'chi'), 'qsm_mask': (inversion, 'qsm_mask'),
-        'local_field': (background, 'local_field'),
+        'local_field': (background, 'local_field'), 'local_mask': (background, 'qsm_mask'),
     }  # fmt: skip
     quality = b.node(Quality, 'quality', bytes_per_voxel=120, b0_direction=direction)
     for key in (
-        'unwrapped_last', 'local_field', 'field_noise', 'brain_mask', 'qsm_mask', 'r2star'
+        'unwrapped_last', 'local_field', 'local_mask', 'field_noise', 'brain_mask', 'qsm_mask',
+        'r2star',
     ):  # fmt: skip
         if key in nodes:
             b.connect(*nodes[key], quality, key)
@@ -265,14 +270,6 @@ def _add_sink(
     """Add figures and sink of one half: the reconstruction is written even if the atlas fails."""
     acquisition, config = b.acquisition, b.config
     names = promised_names(acquisition, config, atlas.cohort if atlas else '', part)
-    figures = b.node(
-        Figures, f'figures_{part}', bytes_per_voxel=60, part=part, stem=acquisition.key,
-        b0_direction=list(map(float, acquisition.b0_direction.value)),
-        labels=[dict(row) for row in atlas.labels] if part == 'atlas' else [],
-    )  # fmt: skip
-    for key in Figures.wanted(part):
-        if key in nodes:
-            b.connect(*nodes[key], figures, key)
     merge = Node(Merge(len(steps)), name=f'records_{part}', run_without_submitting=True)
     for n, node in enumerate(steps, start=1):
         b.connect(node, 'record', merge, f'in{n}')
@@ -282,9 +279,25 @@ def _add_sink(
         acquisition=acquisition, atlas=dict(atlas.facts) if atlas else {},
     )  # fmt: skip
     b.connect(merge, 'out', sink, 'records')
-    b.connect(figures, 'index', sink, 'figures')
+    if part in Figures.PARTS:
+        figures = _add_figures(b, nodes, part, atlas)
+        b.connect(figures, 'index', sink, 'figures')
     for key in names:
         b.connect(*nodes[key], sink, key)
+
+
+def _add_figures(b: GraphBuilder, nodes: dict, part: str, atlas: AtlasChoice | None) -> Node:
+    """Add the pictures of one part."""
+    acquisition = b.acquisition
+    figures = b.node(
+        Figures, f'figures_{part}', bytes_per_voxel=60, part=part, stem=acquisition.key,
+        b0_direction=list(map(float, acquisition.b0_direction.value)),
+        labels=[dict(row) for row in atlas.labels] if part == 'atlas' else [],
+    )  # fmt: skip
+    for key in Figures.wanted(part):
+        if key in nodes:
+            b.connect(*nodes[key], figures, key)
+    return figures
 
 
 def workflow_name(key: str) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import networkx as nx
 from nipype import Node, Workflow
 from nipype.interfaces.utility import Merge
 
 from qsmbids import __version__
+from qsmbids.bids.names import output_names
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
 from qsmbids.interfaces.cosmos import AlignOrientation, CosmosInversion
@@ -22,8 +24,9 @@ from qsmbids.interfaces.figures import Figures
 from qsmbids.interfaces.susceptibility import Reference
 from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition
-from qsmbids.workflows.acquisition import GraphBuilder, workflow_name
+from qsmbids.workflows.acquisition import GraphBuilder, init_acquisition_wf, workflow_name
 from qsmbids.workflows.atlas import AtlasChoice
+from qsmbids.workflows.outcome import atlas_label
 from qsmbids.workflows.settings import settings_of
 
 ALIGN_VERSION = 1  # raised when its numbers change: an older result is then not used
@@ -38,6 +41,9 @@ _SOURCES = {
 }
 # trait of AlignOrientation to the node that collects it, and so to the input of the inversion
 _MERGED = {'local_field': 'local_fields', 'qsm_mask': 'masks', 'field_noise': 'field_noises'}
+_LABELS = 'warp_atlas.dseg'  # of the reference scan, for a reference region of the atlas
+_WITHOUT_LABELS = ('whole-brain', 'none')
+_ANY_ATLAS = AtlasChoice('', '', {}, (), {}, (1,))  # enough to know the steps of a graph
 _SHARED_STAGES = ('mask', 'offset', 'bipolar', 'unwrapping', 'fieldmap', 'background')
 _ALIGN_BYTES = 120  # per voxel: indices of the nearest voxel, spline coefficients, images
 _REGISTRATION_BYTES = 60  # per voxel, at the resolution of the scan or coarser
@@ -80,7 +86,7 @@ def add_cosmos(
                 target = f'align_{number}.reference_{trait}'
                 run.connect(reference, _SOURCES[trait], cosmos, target)
         if cosmos.get_node('reference').inputs.values:
-            run.connect(reference, 'warp_atlas.dseg', cosmos, 'reference.dseg')
+            run.connect(reference, _LABELS, cosmos, 'reference.dseg')
     return {workflow_name(group.key): group.key for group in groups}
 
 
@@ -129,10 +135,14 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
     )  # fmt: skip
     b.connect(reference, 'chi', figures, 'chi')
     b.connect(invert, 'qsm_mask', figures, 'qsm_mask')
+    settings = _settings(group, config)
+    if values:
+        label, entities = atlas_label(config.atlas), group.reference.entities
+        names = output_names(entities, atlas=label, cohort=atlas.cohort)
+        settings['reference_labels'] = names['dseg']
     sink = b.node(
-        CosmosSink, 'ds_cosmos', bytes_per_voxel=8, group=group,
-        settings=_settings(group, config), output_dir=str(config.output_dir),
-        bids_dir=str(config.bids_dir),
+        CosmosSink, 'ds_cosmos', bytes_per_voxel=8, group=group, settings=settings,
+        output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
     )  # fmt: skip
     b.connect(records, 'out', sink, 'records')
     b.connect(figures, 'index', sink, 'figures')
@@ -142,7 +152,10 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
 
 
 def _settings(group: CosmosGroup, config: Config) -> dict[str, Any]:
-    """Return the settings up to the local field, and of COSMOS in place of the inversion."""
+    """Return the settings up to the local field, and of COSMOS in place of the inversion.
+
+    An inversion that starts from the total field comes before the local field, so it stays.
+    """
     settings = settings_of(group.reference, config, {})
     method = config.method('cosmos')
     own = {
@@ -150,8 +163,16 @@ def _settings(group: CosmosGroup, config: Config) -> dict[str, Any]:
         'summary': method.summary, 'parameters': config.parameters('cosmos'),
         'citation': method.citation, 'version': method.version,
     }  # fmt: skip
-    shared = [step for step in settings['steps'] if step['stage'] in _SHARED_STAGES]
-    return {**settings, 'steps': [*shared, own]}
+    stages, more = _SHARED_STAGES, {}
+    inversion = config.method('inversion')
+    if inversion.field == 'total':
+        stages += ('inversion',)
+        more['local_field_from'] = (
+            f'Field of the map of {inversion.label} (from the total field), plus what '
+            f'{config.method("background").label} keeps of the rest of the total field'
+        )
+    shared = [step for step in settings['steps'] if step['stage'] in stages]
+    return {**settings, 'steps': [*shared, own], 'two_pass': False, **more}
 
 
 def _direction(acquisition: Acquisition) -> list[float]:
@@ -164,7 +185,9 @@ def _merge(b: GraphBuilder, name: str, n: int) -> Node:
     return node
 
 
-def failures_of(group: CosmosGroup, failures: Sequence[tuple[str, Failure]]) -> list[Failure]:
+def failures_of(
+    group: CosmosGroup, failures: Sequence[tuple[str, Failure]], config: Config | None = None
+) -> list[Failure]:
     """Return what kept a group from its map: own steps, or those of a scan that it needs.
 
     Without the latter, a map of an earlier run would pass for one of this run.
@@ -174,11 +197,34 @@ def failures_of(group: CosmosGroup, failures: Sequence[tuple[str, Failure]]) -> 
     group : CosmosGroup
     failures : sequence of (str, Failure)
         Key of the acquisition or group and what failed.
+    config : Config, optional
+        Tells which steps the group depends on. Without it, a step counts that may be one:
+        rather a map too few than one of an earlier run.
     """
-    scans = {a.key for a in group.acquisitions}
-    needed = {source.split('.')[0] for source in _SOURCES.values()}
+    failed = {key for key, _ in failures}
+    needed = {
+        a.key: _needed_steps(a, a is group.reference, config)
+        for a in group.acquisitions
+        if a.key in failed
+    }
     return [
         failure
         for key, failure in failures
-        if key == group.key or (key in scans and failure.node.split('.')[-1] in needed)
+        if key == group.key or failure.node.split('.')[-1] in needed.get(key, ())
     ]
+
+
+def _needed_steps(acquisition: Acquisition, is_reference: bool, config: Config | None) -> set[str]:
+    """Return the steps of a scan without which there is no COSMOS map: the graph's ancestors."""
+    wanted = {source.split('.')[0] for source in _SOURCES.values()}
+    if is_reference and (config is None or config.reference not in _WITHOUT_LABELS):
+        wanted.add(_LABELS.split('.')[0])
+    if config is None:
+        return wanted | {'atlas_mask', 'inversion'} | ({'register'} if is_reference else set())
+    atlas = None if config.recon_only else _ANY_ATLAS
+    workflow = init_acquisition_wf(acquisition, config, atlas)
+    flat = workflow._create_flat_graph()
+    last = [node for node in flat.nodes if node.name in wanted]
+    return {node.name for node in last}.union(
+        *({above.name for above in nx.ancestors(flat, node)} for node in last)
+    )

@@ -22,12 +22,13 @@ def add_separation(b: GraphBuilder, nodes: dict, direction: list, threads: int) 
         return []
     name = config.methods['separation']
     node = b.node(
-        Separation, 'separation', [('separation', name)], n_threads=threads, method=name,
+        Separation, 'separation', [('separation', name)], bytes_per_voxel=32, n_threads=threads,
+        method=name,
         parameters=config.parameters('separation'), b0_direction=direction,
         imaging_frequency_mhz=float(b.acquisition.imaging_frequency_mhz.value),
-        t2_map=b.acquisition.t2_map,
+        **({'t2_map': b.acquisition.t2_map} if b.acquisition.t2_map else {}),
     )  # fmt: skip
-    for key in ('chi', 'qsm_mask', 'r2star', 'local_field', 'field_noise'):
+    for key in ('chi', 'qsm_mask', 'r2star', 'local_field', 'local_mask', 'field_noise'):
         b.connect(*nodes[key], node, key)
     for key in ('chi_positive', 'chi_negative'):
         nodes[key] = (node, key)

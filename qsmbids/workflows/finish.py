@@ -85,7 +85,7 @@ def finish(
 def _judge_cosmos(
     group: CosmosGroup, config: Config, failures: Sequence[tuple[str, Failure]]
 ) -> Outcome:
-    failed = failures_of(group, failures)
+    failed = failures_of(group, failures, config)
     failed = _with_kept_crash_files(failed, group.participant, config)
     return judge(group, cosmos_names(group), config.output_dir, failed)
 
@@ -107,14 +107,14 @@ def _write_page(person: Participant, results: list[AcquisitionResult], config: C
 
 
 def _read_records(output_dir: Path, acquisition: Acquisition) -> dict[str, Record]:
-    """Return what the sinks recorded: 'recon' and 'atlas', where they exist."""
+    """Return what the sinks recorded: 'recon', 'extras' and 'atlas', where they exist."""
     found = {}
-    for part in ('recon', 'atlas'):
+    for part in ('recon', 'extras', 'atlas'):
         path = output_dir / bids_names.record_path(acquisition.participant, acquisition.key, part)
         try:
             found[part] = json.loads(path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
-            continue  # that half did not get so far; the missing outputs say so
+            continue  # that part did not get so far; the missing outputs say so
     return found
 
 
@@ -166,12 +166,22 @@ def _result(
         qc=qc,
         atlas=chosen,
         reference=facts.get('reference') or {},
-        steps=[*recon.get('steps', ()), *atlas.get('steps', ())],
+        steps=_steps(records, outcome.names),
         errors=_errors(outcome),
         settings=recon.get('settings') or {},
         outputs=[path for path in outcome.names.values() if (out / path).is_file()],
         curve_offset_ppm=float(chosen.get('curve_offset_ppm', 0.0)),
     )
+
+
+def _steps(records: Mapping[str, Record], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the steps of all parts, each once; a part of an earlier run may linger."""
+    found: dict[tuple, dict[str, Any]] = {}
+    for record in records.values():
+        if record.get('names', {}).keys() <= names.keys():
+            for step in record.get('steps', ()):
+                found.setdefault((step['name'], step.get('seconds')), step)
+    return list(found.values())
 
 
 def _errors(outcome: Outcome) -> list[dict[str, str]]:

@@ -60,27 +60,29 @@ def promised_names(
     cohort : str
         Cohort of the atlas; '' when there are no atlas outputs.
     part : str
-        'recon' or 'atlas' for the outputs of one half, '' for all. The table of quality
-        numbers belongs to neither: it is written when both are known.
+        'recon', 'extras' (separated maps, weighted images) or 'atlas' for the outputs of one
+        part, '' for all. The table of quality numbers belongs to none: it is written when all
+        are known.
     """
     stages = {stage for stage, _ in steps_of(acquisition, config)}
     wanted = {
         'phase': acquisition.phase_scaling is not None,
         'relaxation': 'relaxometry' in stages,
-        'separation': 'separation' in stages,
-        'contrasts': config.contrasts,
     }
-    recon = bids_names.output_names(acquisition.entities, **wanted)
-    everything = bids_names.output_names(
-        acquisition.entities,
-        **wanted,
-        atlas=atlas_label(config.atlas) if cohort else '',
-        cohort=cohort,
-    )
+    extra = {'separation': 'separation' in stages, 'contrasts': config.contrasts}
+    label = atlas_label(config.atlas) if cohort else ''
+    entities = acquisition.entities
+    recon = bids_names.output_names(entities, **wanted)
+    extras = bids_names.output_names(entities, **wanted, **extra)
+    everything = bids_names.output_names(entities, **wanted, **extra, atlas=label, cohort=cohort)
     if not part:
         return everything
-    chosen = recon if part == 'recon' else {k: everything[k] for k in everything.keys() - recon}
-    return {key: chosen[key] for key in sorted(chosen) if key != 'qc'}
+    keys = {
+        'recon': recon.keys(),
+        'extras': extras.keys() - recon.keys(),
+        'atlas': everything.keys() - extras.keys(),
+    }[part]
+    return {key: everything[key] for key in sorted(keys) if key != 'qc'}
 
 
 def atlas_label(atlas: str) -> str:

@@ -6,10 +6,7 @@ from typing import Any
 
 from qsmbids import __version__, methods
 from qsmbids.config import Config
-from qsmbids.plan.models import Acquisition
-
-MIN_ECHOES_BIPOLAR = 3  # two echoes cannot tell the readout from the offset
-MIN_ECHOES_R2STAR = 3  # with two echoes every fit is perfect and noise passes for decay
+from qsmbids.plan.models import MIN_ECHOES_BIPOLAR, MIN_ECHOES_R2STAR, Acquisition
 
 
 def steps_of(acquisition: Acquisition, config: Config) -> list[tuple[str, str]]:
@@ -52,6 +49,8 @@ def corrects_bipolar(acquisition: Acquisition, config: Config) -> bool:
     """Return whether alternating readout is corrected: on request, or as the sidecar says."""
     if len(acquisition.echoes) < MIN_ECHOES_BIPOLAR or config.bipolar == 'off':
         return False
+    if acquisition.n_coils == 1 and not config.has('offset'):
+        return False  # it undoes what the removal of the offset has made of the readout phase
     return config.bipolar == 'on' or any(issue.code == 'BIPOLAR' for issue in acquisition.issues)
 
 

@@ -68,9 +68,38 @@ def test_bad_value_is_refused(arguments, capsys):
     assert 'threshold' in said
 
 
+@pytest.mark.parametrize(
+    ('parameter', 'without', 'wanted'),
+    [
+        ('separation.r2prime_share=0.3', [], ['--separation', 'chisep']),
+        ('offset.sigma_mm=8', ['--phase-offset', 'none'], []),
+        ('cosmos.regularisation=0.1', [], ['--cosmos']),
+        ('bipolar.sigma_mm=8', ['--bipolar', 'off'], []),
+        ('contrast.power=3', [], ['--contrast', 'swi']),
+    ],
+)
+def test_parameter_of_a_stage_that_is_left_out(arguments, capsys, parameter, without, wanted):
+    stage = parameter.partition('.')[0]
+    said = refused([*arguments, *without, '--param', parameter], capsys)
+    assert f'the stage {stage} is not part of this run' in said
+    assert stage in parse([*arguments, *wanted, '--param', parameter]).params
+
+
+def test_the_example_of_the_help_works(arguments):
+    from qsmbids.cli.parser import build_parser
+
+    help_text = ' '.join(build_parser().format_help().split())
+    example = help_text.partition('chosen methods, e.g. ')[2].partition(';')[0]
+    assert parse([*arguments, '--param', example]).params['inversion']
+
+
 def test_two_passes_need_a_local_field(arguments, capsys):
     assert parse([*arguments, '--inversion', 'rts', '--two-pass']).two_pass
-    assert 'local field' in refused([*arguments, '--inversion', 'sstv', '--two-pass'], capsys)
+    said = refused([*arguments, '--inversion', 'sstv', '--two-pass'], capsys)
+    assert 'local field' in said
+    for name in ('rts', 'tv', 'hdqsm'):
+        assert name in said
+        assert parse([*arguments, '--inversion', name, '--two-pass']).two_pass
 
 
 def test_contrasts(arguments):

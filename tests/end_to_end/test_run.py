@@ -92,7 +92,7 @@ def test_table_is_that_of_the_saved_map(done):
     assert abs(chi[mask].mean()) < 1e-5, 'whole-brain reference'
     sidecar = json.loads((anat / 'sub-01_Chimap.json').read_text())
     assert sidecar['SusceptibilityReference'] == 'whole-brain'
-    assert sidecar['DipoleInversion'] == 'RTS'
+    assert sidecar['DipoleInversion'] == 'single-step TV'
     assert sidecar['AgeYears'] == 12.0
 
 

@@ -269,7 +269,14 @@ def test_sequences_without_warnings(good, metadata):
 def test_bipolar_with_two_echoes(tree):
     tree.scan(times=(0.005, 0.01))
     tree.json('MEGRE.json', {'BipolarReadout': True})
-    assert 'two echoes' in tree.issue('BIPOLAR').why
+    why = tree.issue('BIPOLAR').why
+    assert 'Neither is corrected: with two echoes' in why
+
+
+def test_bipolar_with_three_echoes_is_corrected(good):
+    good.json('MEGRE.json', {'BipolarReadout': True})
+    why = good.issue('BIPOLAR').why
+    assert 'The phase is corrected, unless --bipolar off' in why
 
 
 # --- one bad scan does not harm the others

@@ -41,6 +41,16 @@ def test_lines_are_short(tree):
     assert all(len(line) <= 100 for line in describe(tree.plan()).splitlines()[1:])
 
 
+def test_r2star_is_promised_for_three_echoes_only(tree):
+    tree.scan()
+    tree.scan(sub='02', times=(0.005, 0.010))
+    tree.scan(sub='03', times=(0.005, 0.010), parts=('mag',))
+    text = describe(tree.plan())
+    assert 'sub-01_MEGRE: susceptibility, R2* and T2*\n' in text
+    assert 'sub-02_MEGRE: susceptibility\n' in text
+    assert 'sub-03_MEGRE: no map, too few echoes' in text
+
+
 def test_what_is_not_known_is_said(tree):
     tree.scan(metadata={}, codes=(0, 0), phase_data=tree.phase(0, 1), units=None)
     text = describe(tree.plan())

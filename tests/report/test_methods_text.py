@@ -99,3 +99,31 @@ def test_text_of_a_sidecar_never_becomes_a_tag(acquisition, hostile):
 
 def test_citation_from_a_list_or_text():
     assert cite(['a', 'b']) == cite('a, b') == '[@a; @b]'
+
+
+@pytest.mark.parametrize(('name', 'apart'), [('sstv', True), ('rts', False)])
+def test_background_removal_of_the_local_field_alone(acquisition, name, apart):
+    inversion = {'stage': 'inversion', 'method': name, 'label': name}
+    text = methods_text(acquisition, {'steps': [inversion, STEPS[0]]})
+    assert ('**Background field removal (for the local field map)**: V-SHARP' in text) is apart
+    assert ('**Background field removal**: V-SHARP' in text) is not apart
+
+
+@pytest.mark.parametrize(
+    ('path', 'words'),
+    [
+        ('', 'a fixed share of R2* stands for R2&#x27; in the separation, which is experimental'),
+        ('/maps/sub-01_T2map.nii.gz', 'R2&#x27; was R2* minus R2, from a map of T2 that'),
+        ('/maps/sub-01_R2map.nii', 'R2&#x27; was R2* minus R2, from a map of R2 that'),
+    ],
+)
+def test_origin_of_r2prime(acquisition, path, words):
+    separation = {'stage': 'separation', 'method': 'chisep', 'label': 'chi-separation'}
+    scan = replace(acquisition, t2_map=path)
+    assert words in to_html(methods_text(scan, {'steps': [separation]}))
+    assert 'minus R2' not in methods_text(scan, {'steps': STEPS})
+
+
+def test_mask_made_with_a_supplied_one(acquisition):
+    settings = {'steps': STEPS, 'mask': 'bet & user'}
+    assert '`bet & user`, where `user` is a mask that' in methods_text(acquisition, settings)

@@ -9,6 +9,7 @@ import pytest
 from qsmbids.plan.models import Issue, Participant, Severity
 from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
 from qsmbids.report.page import overall_status, verdict, write_participant_page
+from qsmbids.report.view import inputs_view
 
 RUN = {'command': 'qsmbids /bids /out participant', 'version': '1.2.3', 'run_id': '20260101-1_x'}
 HOSTILE = '<script>alert("x")</script>&\'"'
@@ -268,3 +269,23 @@ def test_age_that_is_not_known(tmp_path, acquisition, result):
 def test_same_results_give_the_same_bytes(tmp_path, acquisition, result):
     person = Participant('01', (acquisition,))
     assert page(tmp_path, person, [result]) == page(tmp_path, person, [result])
+
+
+@pytest.mark.parametrize(
+    ('mask', 'given', 'shown'),
+    [
+        ('bet', '', ('bet', 'bet: brain, by a surface model of the magnitude', 'default')),
+        ('bet', '/m/mine.nii', ('bet', 'bet: brain, by a surface model of the magnitude',
+                                'command line')),
+        ('user', '/m/mine.nii', ('mine.nii', '', 'command line')),
+        ('quality & user', '/m/mine.nii',
+         ('quality & user', 'quality: smooth phase, by a threshold on the phase quality; '
+          'user: mine.nii', 'command line')),
+        ('', '', None),
+    ],
+)  # fmt: skip
+def test_origin_of_the_brain_mask(acquisition, result, mask, given, shown):
+    changed = replace(result, settings={'mask': mask})
+    rows = inputs_view(replace(acquisition, brain_mask=given), changed)
+    found = [(r['value'], r['more'], r['source']) for r in rows if r['name'] == 'Brain mask']
+    assert found == ([shown] if shown else [])

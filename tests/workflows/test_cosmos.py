@@ -22,7 +22,7 @@ from qsmbids.plan.models import Participant
 from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf
 from qsmbids.workflows.atlas import AtlasChoice
-from qsmbids.workflows.cosmos import add_cosmos, failures_of
+from qsmbids.workflows.cosmos import add_cosmos, failures_of, init_cosmos_wf
 from qsmbids.workflows.cosmos_result import cosmos_result, quality_values
 from qsmbids.workflows.outcome import judge
 
@@ -101,8 +101,71 @@ def test_failure_of_a_needed_step_counts(group):
         ('sub-01_run-2', failure('field_map')),
         ('sub-01_run-2', failure('register')),
         ('sub-02_run-2', failure('field_map')),
+        ('sub-01_run-3', failure('inversion')),
+        ('sub-01_run-3', failure('quality')),
     ]
-    assert [f.title for f in failures_of(group, failures)] == ['invert', 'field_map']
+    counted = [f.title for f in failures_of(group, failures)]
+    assert counted == ['invert', 'field_map', 'inversion']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'run', 'expected'),
+    [
+        ({}, 2, {'field_map', 'inversion'}),
+        ({'inversion': 'rts'}, 2, {'field_map'}),
+        ({'mask': 'atlas'}, 2, {'field_map', 'inversion', 'atlas_mask'}),
+        ({'reference': 'csf'}, 2, {'field_map', 'inversion'}),
+        ({'reference': 'csf'}, 1, {'field_map', 'inversion', 'register', 'warp_atlas'}),
+        # the registration starts from the map of the scan, so it needs that and its R2*
+        ({'reference': 'csf', 'inversion': 'medi0'}, 1,
+         {'field_map', 'inversion', 'relaxometry', 'register', 'warp_atlas'}),
+        ({'recon_only': True, 'inversion': 'rts'}, 1, {'field_map'}),
+    ],
+)  # fmt: skip
+def test_needed_steps_are_those_of_the_graph(group, config, changes, run, expected):
+    changes = dict(changes)
+    if 'inversion' in changes:
+        changes['methods'] = {**config.methods, 'inversion': changes.pop('inversion')}
+    steps = ('field_map', 'relaxometry', 'inversion', 'atlas_mask', 'quality', 'register',
+             'warp_atlas', 'regions', 'ds_recon')  # fmt: skip
+    failures = [(f'sub-01_run-{run}', Failure(f'run.x_wf.{s}', s, 'no')) for s in steps]
+    found = failures_of(group, failures, replace(config, **changes))
+    assert {f.title for f in found} == expected
+    # without the settings, a step that may be needed counts
+    known = {f.title for f in failures_of(group, failures)}
+    assert expected - {'relaxometry'} <= known
+
+
+def sink_of(group, config, atlas=None):
+    return init_cosmos_wf(group, config, atlas).get_node('ds_cosmos').inputs
+
+
+def test_record_says_what_the_local_field_was_made_with(group, config):
+    settings = sink_of(group, config).settings
+    stages = [step['stage'] for step in settings['steps']]
+    assert stages[-3:] == ['inversion', 'background', 'cosmos']
+    assert 'single-step TV' in settings['local_field_from']
+    chi = cosmos_sidecars(group, settings, FACTS, str(config.bids_dir))['chi']
+    assert chi['DipoleInversion'] == 'COSMOS'
+    assert chi['LocalFieldFrom'] == settings['local_field_from']
+    assert chi['LocalFieldInversion'] == 'single-step TV'
+    assert chi['LocalFieldInversionParameters'] == config.parameters('inversion')
+    assert not [path for path in chi['Sources'] if 'desc-qsm' in path]
+    assert len(set(chi['Sources'])) == len(chi['Sources']) == 3 * 4
+
+
+def test_record_has_no_inversion_of_the_local_field(group, config):
+    methods = {**config.methods, 'inversion': 'rts'}
+    choice = AtlasChoice('QSMLifespan', '4', {}, (), {}, (4, 5))
+    config = replace(config, methods=methods, reference='csf')
+    settings = sink_of(group, config, choice).settings
+    assert 'inversion' not in [step['stage'] for step in settings['steps']]
+    found = cosmos_sidecars(group, settings, FACTS, str(config.bids_dir))
+    assert 'LocalFieldFrom' not in found['chi']
+    assert 'bids::sub-01/anat/sub-01_run-3_desc-qsm_mask.nii.gz' in found['chi']['Sources']
+    labels = 'bids::sub-01/anat/sub-01_run-1_atlas-QSMLifespan_dseg.nii.gz'
+    assert found['chi']['Sources'][-1] == labels
+    assert found['qsm_mask']['Sources'][0].endswith('run-1_desc-qsm_mask.nii.gz')
 
 
 @pytest.fixture(scope='module')

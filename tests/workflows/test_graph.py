@@ -9,6 +9,7 @@ from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, workflow_name
 from qsmbids.workflows.atlas import choose_atlas
 from qsmbids.workflows.outcome import atlas_label, judge, promised_names
+from qsmbids.workflows.settings import steps_of
 
 
 @pytest.fixture
@@ -36,6 +37,43 @@ def test_one_node_per_step(acquisition, config):
     atlas = choose_atlas([acquisition], config)[acquisition.key]
     assert steps(init_acquisition_wf(acquisition, config, atlas)) == RECON | ATLAS
     assert steps(init_acquisition_wf(acquisition, config, None)) == RECON
+
+
+def test_failing_extras_leave_the_reconstruction(acquisition, config):
+    import networkx as nx
+
+    methods = {**config.methods, 'separation': 'chisep'}
+    config = replace(config, methods=methods, contrasts=('swi', 'clear-swi'))
+    workflow = init_acquisition_wf(acquisition, config, None)
+    extras = {'separation', 'contrast_swi', 'contrast_clearswi', 'ds_extras'}
+    assert steps(workflow) == RECON | extras
+    graph = workflow._graph
+    ancestors = {node.name for node in nx.ancestors(graph, node_of(graph, 'ds_recon'))}
+    assert not ancestors & extras
+    parts = [promised_names(acquisition, config, '', part) for part in ('recon', 'extras')]
+    assert set(parts[1]) == {
+        'chi_positive', 'chi_negative', 'swi', 'swi_minip', 'clearswi', 'clearswi_minip',
+    }  # fmt: skip
+    assert set(parts[0]) | set(parts[1]) | {'qc'} == set(promised_names(acquisition, config, ''))
+
+
+def test_single_step_comes_before_the_local_field(acquisition, config):
+    import networkx as nx
+
+    def before(method, first, then):
+        chosen = replace(config, methods={**config.methods, 'inversion': method})
+        graph = init_acquisition_wf(acquisition, chosen, None)._graph
+        return nx.has_path(graph, node_of(graph, first), node_of(graph, then))
+
+    assert before('sstv', 'inversion', 'background')
+    assert before('rts', 'background', 'inversion')
+
+
+def test_bipolar_correction_needs_the_offset_removed(acquisition, config):
+    on = replace(config, bipolar='on')
+    assert ('bipolar', 'bipolar') in steps_of(acquisition, on)
+    without = replace(on, methods={**config.methods, 'offset': ''})
+    assert ('bipolar', 'bipolar') not in steps_of(acquisition, without)
 
 
 def test_magnitude_only_has_relaxometry_only(acquisition, config):
