@@ -10,7 +10,8 @@ from typing import Any
 
 from qsmbids import methods
 
-REFERENCES = ('whole-brain', 'csf', 'none')  # or the name of any atlas region
+REFERENCES = ('whole-brain', 'csf', 'csf-r2star', 'none')  # or the name of any atlas region
+REFERENCES_WITHOUT_ATLAS = ('whole-brain', 'csf-r2star', 'none')
 BRAIN_MASKS = ('bet', 'threshold', 'quality', 'atlas', 'user')  # names in --mask
 REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
 DEFAULT_SEED = 2018

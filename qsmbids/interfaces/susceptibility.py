@@ -140,7 +140,10 @@ class _ReferenceInputSpec(StepInputSpec):
     chi = File(exists=True, mandatory=True, desc='before referencing, ppm')
     mask = File(exists=True, mandatory=True)
     dseg = File(exists=True, desc='labels in the space of the scan, for a region')
-    region = traits.Str(mandatory=True, desc="'whole-brain', 'none' or what the values mean")
+    r2star = File(exists=True, desc="1/s, for 'csf-r2star'")
+    region = traits.Str(
+        mandatory=True, desc="'whole-brain', 'csf-r2star', 'none' or what the values mean"
+    )
     values = traits.List(traits.Int, desc='label values of the region')
 
 
@@ -163,6 +166,8 @@ class Reference(Step):
         value, n = 0.0, 0
         if i.region == 'whole-brain':
             chi, value, n = qsm.reference_to(chi, mask, mask)
+        elif i.region == 'csf-r2star':
+            chi, value, n = self._to_fluid(chi, mask)
         elif i.region != 'none':
             labels = np.asanyarray(nib.load(i.dseg).dataobj)
             region = np.isin(labels, list(i.values)) & mask
@@ -184,3 +189,16 @@ class Reference(Step):
             'chi': save(chi, affine, folder / 'chi.nii'),
             'record': {'reference': reference},
         }
+
+    def _to_fluid(self, chi: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float, int]:
+        """Make the ventricles zero, which are told by their slow R2*."""
+        i = self.inputs
+        if not isdefined(i.r2star):
+            raise ValueError(
+                'The reference csf-r2star needs R2*, and this scan has too few echoes for it.\n'
+                'Fluid is told from tissue by its slow decay.\n'
+                'Use --reference-region csf (by the atlas) or whole-brain.'
+            )
+        grid = grid_of(i.mask, [0.0, 0.0, 1.0])
+        fluid = qsm.find_csf(load(i.r2star), mask, grid)
+        return qsm.reference_to_csf(chi, fluid & mask, mask, grid)

@@ -260,6 +260,8 @@ def _add_reference(b: GraphBuilder, nodes: dict, atlas: AtlasChoice | None) -> N
     b.connect(*nodes['qsm_mask'], reference, 'mask')
     if values:
         b.connect(*nodes['dseg'], reference, 'dseg')
+    if region == 'csf-r2star' and 'r2star' in nodes:
+        b.connect(*nodes['r2star'], reference, 'r2star')
     nodes['chi'] = (reference, 'chi')
     return reference
 

@@ -16,7 +16,7 @@ from qsmbids.atlas.cohorts import Cohort, pick_cohort
 from qsmbids.atlas.dataset import Atlas, AtlasFiles, open_atlas
 from qsmbids.atlas.images import read_image
 from qsmbids.bids.dataset import write_atlas_description
-from qsmbids.config import REFERENCES, Config
+from qsmbids.config import REFERENCES, REFERENCES_WITHOUT_ATLAS, Config
 from qsmbids.interfaces.atlas import MapsToAtlas, Regions, Register, WarpAtlas
 from qsmbids.plan.models import Acquisition
 
@@ -138,7 +138,7 @@ def _curve_offset(files: AtlasFiles, atlas: Atlas, config: Config) -> float:
         offset = -float(content.get('SusceptibilityReferenceValue', 0.0))
     except (OSError, ValueError, TypeError, AttributeError):
         offset = 0.0  # an atlas that does not say
-    values = _label_values(atlas, config.reference)
+    values = _label_values(atlas, 'csf' if config.reference == 'csf-r2star' else config.reference)
     if values:
         inside = np.isin(read_image(files.dseg)[0], values)
         offset -= float(read_image(files.chi)[0][inside].mean(dtype=float))
@@ -153,13 +153,13 @@ def _label_values(atlas: Atlas, region: str) -> list[int]:
 
 def _check_reference(config: Config, atlas: Atlas | None) -> None:
     region = config.reference
-    if region in ('whole-brain', 'none'):
+    if region in REFERENCES_WITHOUT_ATLAS:
         return
     if atlas is None:
         raise ValueError(
             f'--reference-region {region} needs the regions of an atlas.\n'
             'With --recon-only there are none.\n'
-            'Use whole-brain or none, or leave --recon-only out.'
+            'Use whole-brain, csf-r2star or none, or leave --recon-only out.'
         )
     known = {name for label in atlas.labels for name in (label.name, label.region)}
     if (CSF_REGION if region == 'csf' else region) not in known:

@@ -80,16 +80,24 @@ def _without_quality(acquisition: Acquisition, config: Config) -> tuple[str, ...
 
 
 def _without_r2star(acquisition: Acquisition, config: Config) -> tuple[str, ...]:
-    """Return the same for an inversion that needs R2*; all that take it cannot do without."""
+    """Return the same for an inversion or a reference that needs R2*."""
     method = config.method('inversion')
     planned = dict(steps_of(acquisition, config))
-    if 'r2star' not in method.takes or 'inversion' not in planned or 'relaxometry' in planned:
+    if 'inversion' not in planned or 'relaxometry' in planned:
+        return ()
+    if config.reference == 'csf-r2star':
+        option, reason = '--reference-region csf-r2star', 'Fluid is told from tissue by its R2*.'
+        instead = '--reference-region csf or whole-brain'
+    elif 'r2star' in method.takes:  # all that take it cannot do without
+        option = f'--inversion {method.name}'
+        reason, instead = f'{method.label} starts from a map of R2*.', '--inversion medi'
+    else:
         return ()
     return (
-        f'--inversion {method.name}',
+        option,
         f'without the {MIN_ECHOES_R2STAR} echoes that R2* needs',
-        f'{method.label} starts from a map of R2*.',
-        'Use another inversion such as medi, or leave these scans out with --bids-filter-file.',
+        reason,
+        f'Use {instead}, or leave these scans out with --bids-filter-file.',
     )
 
 
