@@ -1,22 +1,10 @@
-"""Least squares with a convolution that is measured inside a mask only.
-
-RESHARP and the first step of RTS are the same problem with another kernel:
-
-    minimise over y:   || W (q * y - b) ||^2 + damping || y ||^2
-
-where * is a convolution with an even kernel q and W weighs the voxels, zero where nothing
-is known. The unknown lives on the padded grid. Solved for its spectrum instead of its
-image, one application of the normal equations takes two transforms and not four, and the
-iterates are the same because the transform keeps inner products (Parseval).
-"""
+"""Conjugate gradients, and the form in which methods report their progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-
-from .fft import PaddedFFT, spectral_inner
 
 Progress = Callable[[float, str], None]
 
@@ -83,65 +71,3 @@ def conjugate_gradient(
         direction *= scalar(square / last_square)
         direction += residual
     return x, iteration, relative
-
-
-def deconvolve_in_mask(
-    data: np.ndarray,
-    weight_squared: np.ndarray,
-    kernel: np.ndarray,
-    fft: PaddedFFT,
-    *,
-    damping: float,
-    tolerance: float,
-    max_iterations: int,
-    progress: Callable[[int, float], None] | None = None,
-) -> np.ndarray:
-    """Return the spectrum of the y that minimises ||W (q * y - b)||^2 + damping ||y||^2.
-
-    Parameters
-    ----------
-    data : (nx, ny, nz) float32
-        b; only voxels with weight count.
-    weight_squared : (nx, ny, nz) float32
-        W^2 per voxel, zero where the data are unknown.
-    kernel : (px, py, pz // 2 + 1) float32
-        Spectrum of q on the padded half-grid.
-    fft : PaddedFFT
-        Transforms of the grid.
-    damping : float
-        Tikhonov weight, in units of kernel^2 weight^2.
-    tolerance, max_iterations, progress
-        See :func:`conjugate_gradient`; the residual is that of the normal equations.
-
-    Returns
-    -------
-    (px, py, pz // 2 + 1) complex64
-        Spectrum of y.
-
-    Notes
-    -----
-    Two transforms per iteration; about 30 bytes per padded voxel: four spectra of CG, one
-    passing through the transform, kernel and weight.
-    """
-
-    def normal(y: np.ndarray) -> np.ndarray:
-        inside = fft.inverse(kernel * y)
-        inside *= weight_squared
-        result = fft.forward(inside)
-        result *= kernel
-        if damping:
-            result += np.float32(damping) * y
-        return result
-
-    right_side = fft.forward(weight_squared * data)
-    right_side *= kernel
-    n_last = fft.padded_shape[2]
-    solution, _, _ = conjugate_gradient(
-        normal,
-        right_side,
-        lambda a, b: spectral_inner(a, b, n_last),
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        progress=progress,
-    )
-    return solution
