@@ -23,7 +23,7 @@ class NonlinearFieldParameters:
     # A voxel is done when a step changes the phase of its last echo by less than this, in
     # rad: far below the noise of any voxel.
     tolerance_rad: float = 1e-4
-    # Most steps of a voxel. In tissue three or four are taken; only noise needs more.
+    # Most steps of a voxel; one whose fit has converged takes no more.
     max_iterations: int = 30
 
     def __post_init__(self) -> None:

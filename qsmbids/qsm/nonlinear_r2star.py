@@ -31,7 +31,7 @@ class NonlinearR2starParameters:
     # A voxel is done when a step changes its signal by less than this part of S0: a tenth of
     # the noise of good images.
     tolerance: float = 1e-4
-    # Most steps of a voxel. In tissue three or four are taken; only noise needs more.
+    # Most steps of a voxel; one whose fit has converged takes no more.
     max_iterations: int = 30
 
     def __post_init__(self) -> None:
