@@ -17,7 +17,8 @@ from qsmbids.atlas.dataset import Atlas, AtlasFiles, open_atlas
 from qsmbids.atlas.images import read_image
 from qsmbids.bids.dataset import write_atlas_description
 from qsmbids.config import REFERENCES, REFERENCES_WITHOUT_ATLAS, Config
-from qsmbids.interfaces.atlas import MapsToAtlas, Regions, Register, WarpAtlas
+from qsmbids.interfaces.atlas import MapsToAtlas, Register, WarpAtlas
+from qsmbids.interfaces.regions import Regions
 from qsmbids.plan.models import Acquisition
 
 if TYPE_CHECKING:
