@@ -4,6 +4,9 @@
 #   docker run --rm -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -u "$(id -u):$(id -g)" \
 #       qsmbids /data /out participant -w /out/work
 #
+# Atlases that can be fetched are downloaded while building and become part of the image; without
+# network, or to leave them out: --build-arg FETCH_ATLASES=0.
+#
 # A release build passes a base image by digest: --build-arg BASE=python:...@sha256:...
 ARG BASE=python:3.11-slim-bookworm
 
@@ -31,6 +34,15 @@ COPY LICENSE README.md ./
 COPY qsmbids ./qsmbids
 RUN python3 -m pip install --no-compile --no-deps . \
     && python3 -m compileall -q -j 2 /opt/qsmbids
+
+# Fetched atlases go to /opt/qsmbids/share/qsmbids/atlases, where the program looks by itself.
+# A site behind a firewall names its own server in QSMBIDS_ATLAS_MIRROR.
+ARG FETCH_ATLASES=1
+ARG QSMBIDS_ATLAS_MIRROR=""
+RUN if [ "$FETCH_ATLASES" != 0 ]; then \
+        OMP_NUM_THREADS=1 qsmbids-atlas fetch --all \
+        || { echo 'To build without them: --build-arg FETCH_ATLASES=0' >&2; exit 1; }; \
+    fi
 
 # --------------------------------------------------------------------------------- image
 FROM ${BASE}
@@ -60,12 +72,15 @@ ENV PATH=/opt/qsmbids/bin:$PATH \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib
 
+# The program is Apache-2.0. The built-in atlas and the fetched ones are CC BY 4.0: Allen Human
+# Reference Atlas (doi 10.1002/cne.24080), CIT168 (doi 10.1038/sdata.2018.63). `qsmbids-atlas
+# info NAME` prints licence, citation and origin of each.
 ARG VERSION=""
 ARG QSMBIDS_CONTAINER_TAG=""
 ENV QSMBIDS_CONTAINER_TAG=${QSMBIDS_CONTAINER_TAG}
 LABEL org.opencontainers.image.title="qsmbids" \
       org.opencontainers.image.description="A BIDS App from raw multi-echo GRE to age-aware quantitative susceptibility maps" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0" \
       org.opencontainers.image.version="${VERSION}"
 
 # Any other uid works as well (docker run -u, Apptainer): nothing in the image is private.

@@ -103,8 +103,19 @@ def read_mask(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same_grid(first: Path | str, second: Path | str) -> bool:
-    """Whether two image files have the same shape and the same affine."""
-    one, other = nib.load(first), nib.load(second)
+    """Whether two image files have the same shape and the same affine.
+
+    Raises
+    ------
+    AtlasError
+        If one of them cannot be read.
+    """
+    try:
+        one, other = nib.load(first), nib.load(second)
+    except (OSError, EOFError, ImageFileError):
+        for path in (first, second):
+            read_image(path)  # says which, and why
+        raise
     return one.shape[:3] == other.shape[:3] and bool(
         np.allclose(one.affine, other.affine, atol=GRID_TOLERANCE_MM)
     )

@@ -124,3 +124,11 @@ def test_errors_survive_the_way_between_processes(kind):
     error = pickle.loads(pickle.dumps(kind('what.', 'why.', 'do.')))
     assert isinstance(error, kind)
     assert str(error) == 'what.\nwhy.\ndo.'
+
+
+def test_grid_of_a_file_that_is_cut_short_is_a_clear_error(tmp_path):
+    whole = write_image(tmp_path / 'whole.nii.gz', np.ones((4, 4, 4), np.float32), np.eye(4))
+    cut = tmp_path / 'cut.nii.gz'
+    cut.write_bytes(whole.read_bytes()[:40])
+    with pytest.raises(AtlasError, match='cut short'):
+        same_grid(whole, cut)
