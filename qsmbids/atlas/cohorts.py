@@ -1,4 +1,9 @@
-"""Age bins of an atlas and the choice of one by age."""
+"""Age bins of an atlas and the choice of one by age.
+
+Bins are half-open: a person of exactly 40 years belongs to [40, 50) and not to [30, 40). The
+bins of other people's atlases may leave gaps or overlap. Neither hinders the choice, which
+stays the same for the same age; `cohort_findings` says in words what will be done.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +61,9 @@ def pick_cohort(
     Returns
     -------
     cohort : Cohort
-        The bin with age_min <= age < age_max; the upper limit of the oldest bin belongs
-        to it; outside all bins the nearest one.
+        The bin with age_min <= age < age_max; of several the one whose middle is nearest;
+        the largest age_max belongs to its bin. If no bin covers the age, the nearest one.
+        At equal distances the younger bin.
     note : str
         '' when the age lies in the bin, else one sentence on what was done instead.
 
@@ -74,8 +80,7 @@ def pick_cohort(
     >>> pick_cohort(bins, 90)[1]
     'age 90 y lies outside the ages of the atlas [1, 84]: the nearest bin [40, 84) is used'
     """
-    ordered = sorted(cohorts, key=lambda cohort: cohort.age_min)
-    covered = f'[{ordered[0].age_min:g}, {ordered[-1].age_max:g}]'
+    ordered = sorted(cohorts, key=_by_age)
     if age is None:
         if strict:
             raise ValueError(
@@ -92,19 +97,73 @@ def pick_cohort(
             'The age bin of the atlas is chosen by it.\n'
             'Correct participants.tsv or give --age.'
         )
-    for cohort in ordered:
-        if cohort.age_min <= age < cohort.age_max:
-            return cohort, ''
-    if age == ordered[-1].age_max:
-        return ordered[-1], ''
+    oldest = max(cohort.age_max for cohort in ordered)
+    holding = [c for c in ordered if c.age_min <= age < c.age_max or age == c.age_max == oldest]
+    if holding:  # min() keeps the first, and so the younger, of equals
+        return min(holding, key=lambda cohort: abs(cohort.middle_age - age)), ''
+    where = _where(ordered, age)
     if strict:
         raise ValueError(
-            f'age {age:g} y lies outside the ages of the atlas {covered}.\n'
+            f'age {age:g} y lies {where}.\n'
             'A strict choice of the age bin was asked for.\n'
             'Use an atlas that covers this age, or allow the nearest bin.'
         )
-    nearest = min(ordered, key=lambda c: max(c.age_min - age, age - c.age_max, 0.0))
-    return nearest, (
-        f'age {age:g} y lies outside the ages of the atlas {covered}: '
-        f'the nearest bin {nearest.interval} is used'
-    )
+    nearest = min(ordered, key=lambda c: max(c.age_min - age, age - c.age_max))
+    return nearest, f'age {age:g} y lies {where}: the nearest bin {nearest.interval} is used'
+
+
+def cohort_findings(cohorts: Sequence[Cohort]) -> tuple[str, ...]:
+    """Say where age bins overlap or leave gaps, and what `pick_cohort` then does.
+
+    Returns
+    -------
+    tuple of str
+        One sentence per gap and per overlapping pair; empty when the bins follow one another.
+
+    Examples
+    --------
+    >>> cohort_findings([Cohort('1', 'young', 1, 30), Cohort('2', 'old', 40, 84)])[0]
+    'no age bin covers 30 to 40 years: a person of such an age gets the nearest bin'
+    """
+    ordered = sorted(cohorts, key=_by_age)
+    sentences = [
+        f'no age bin covers {low:g} to {high:g} years: '
+        'a person of such an age gets the nearest bin'
+        for low, high in _gaps(ordered)
+    ]
+    for number, one in enumerate(ordered):
+        for other in ordered[number + 1 :]:
+            low, high = other.age_min, min(one.age_max, other.age_max)
+            if (one.age_min, one.age_max) == (other.age_min, other.age_max):
+                sentences.append(
+                    f'cohorts {one.label} and {other.label} both cover {one.interval}: '
+                    f'cohort {one.label} is used, the other one only with --cohort'
+                )
+            elif low < high:
+                sentences.append(
+                    f'the age bins {one.interval} and {other.interval} overlap from {low:g} to '
+                    f'{high:g} years: there the bin whose middle is nearest to the age is used'
+                )
+    return tuple(sentences)
+
+
+def _by_age(cohort: Cohort) -> tuple[float, float, int]:
+    return cohort.age_min, cohort.age_max, int(cohort.label)
+
+
+def _gaps(ordered: Sequence[Cohort]) -> list[tuple[float, float]]:
+    gaps, reached = [], ordered[0].age_max
+    for cohort in ordered[1:]:
+        if cohort.age_min > reached:
+            gaps.append((reached, cohort.age_min))
+        reached = max(reached, cohort.age_max)
+    return gaps
+
+
+def _where(ordered: Sequence[Cohort], age: float) -> str:
+    """Say in words where an age lies that no bin covers."""
+    for low, high in _gaps(ordered):
+        if low <= age < high:
+            return f'in the gap from {low:g} to {high:g} years between the age bins of the atlas'
+    oldest = max(cohort.age_max for cohort in ordered)
+    return f'outside the ages of the atlas [{ordered[0].age_min:g}, {oldest:g}]'

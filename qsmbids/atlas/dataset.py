@@ -3,8 +3,12 @@
 What is needed: ``tpl-<T>/template_description.json`` with the age of each cohort, a label
 table ``atlas-<A>_dseg.tsv``, and per cohort a susceptibility map (``_Chimap``), a brain
 mask (``_desc-brain_mask``) and a label image (``_atlas-<A>..._dseg``). A T1-weighted brain
-(``_T1w``) and a GRE magnitude (``_T2starw``) help registration. Label indices are never
+(``_T1w``) and a GRE magnitude (``_T2starw``) help registration; the variation between people
+(``_desc-std_Chimap``) and ``_R2starmap`` are found if they are there. Label indices are never
 assumed: everything comes from the table.
+
+What makes an atlas unusable is refused. What can be used, but should be known (age bins that
+overlap or leave gaps), is told by `Atlas.findings`.
 """
 
 from __future__ import annotations
@@ -16,16 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import ndimage
-
-from qsmbids.atlas.cohorts import Cohort
+from qsmbids.atlas.checks import check_images
+from qsmbids.atlas.cohorts import Cohort, cohort_findings
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.geometry import Label
-from qsmbids.atlas.images import read_image, same_grid
+from qsmbids.atlas.sides import side_of_column, sides_of_names
 
 _UNITS_PER_YEAR = {'year': 1.0, 'month': 12.0, 'week': 52.1775, 'day': 365.2425}
-MAX_CHI_PPM = 5.0  # a 99th percentile above this means ppb, not ppm
+SHARED_SPACE = 'CohortsShareSpace'  # key of template_description.json
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class AtlasFiles:
     dseg: Path
     t1w: Path | None = None  # skull-stripped
     t2starw: Path | None = None  # skull-stripped
+    chi_std: Path | None = None  # ppm, standard deviation over the people behind the map
+    r2starmap: Path | None = None  # 1/s
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class Atlas:
     labels: tuple[Label, ...]
     description: dict[str, Any]
 
+    @property
+    def shares_space(self) -> bool:
+        """Whether the templates of all cohorts lie in one space, voxel for voxel."""
+        return self.description.get(SHARED_SPACE) is True
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Sentences on what can be used but should be known: ages that overlap or have gaps."""
+        return cohort_findings(self.cohorts)
+
     def files(self, cohort_label: str) -> AtlasFiles:
         """Find and check the images of one cohort.
 
@@ -80,6 +94,8 @@ class Atlas:
             'dseg': _find(folder, stem, r'atlas-[A-Za-z0-9+]+_(res-[0-9]+_)?dseg', bare=False),
             't1w': _find(folder, stem, r'T1w'),
             't2starw': _find(folder, stem, r'T2starw'),
+            'chi_std': _find(folder, stem, r'desc-std_Chimap'),
+            'r2starmap': _find(folder, stem, r'R2starmap'),
         }
         missing = [key for key in ('chi', 'mask', 'dseg') if found[key] is None]
         if missing:
@@ -89,7 +105,7 @@ class Atlas:
                 f'Add {stem}_[res-1_]Chimap, _desc-brain_mask and _atlas-<name>_dseg (.nii.gz).',
             )
         files = AtlasFiles(**found)
-        _check(files, self.labels)
+        check_images(files, self.labels)
         return files
 
 
@@ -149,24 +165,32 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _cohorts(description: dict[str, Any], template: Path) -> tuple[Cohort, ...]:
     entries = description.get('cohort')
+    if not isinstance(entries, dict) or not entries:
+        raise _no_cohorts(template, 'there is no entry "cohort"')
+    cohorts = (_cohort(str(label), entry, template) for label, entry in entries.items())
+    return tuple(sorted(cohorts, key=lambda c: (c.age_min, c.age_max, int(c.label))))
+
+
+def _cohort(label: str, entry: Any, template: Path) -> Cohort:
+    if not label.isdecimal():
+        raise _no_cohorts(template, f'cohort "{label}" is not named by digits')
     try:
-        cohorts = []
-        for label, entry in entries.items():
-            per_year = _UNITS_PER_YEAR[str(entry.get('units', 'years')).lower().rstrip('s')]
-            low, high = (float(limit) / per_year for limit in entry['age'])
-            if not (str(label).isdigit() and 0 <= low < high):
-                raise ValueError(label)
-            cohorts.append(Cohort(str(label), str(entry.get('name', label)), low, high))
-        if not cohorts:
-            raise ValueError('empty')
+        per_year = _UNITS_PER_YEAR[str(entry.get('units', 'years')).lower().rstrip('s')]
+        low, high = (float(limit) / per_year for limit in entry['age'])
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise AtlasError(
-            f'template_description.json in {template} does not describe its cohorts.',
-            'The age bin of a person is chosen by them.',
-            'Write "cohort": {"1": {"name": "20s", "age": [20, 30], "units": "years"}, ...}, '
-            'labels of digits only.',
-        ) from None
-    return tuple(sorted(cohorts, key=lambda cohort: cohort.age_min))
+        raise _no_cohorts(template, f'cohort "{label}" has no readable age and units') from None
+    if not 0 <= low < high:
+        raise _no_cohorts(template, f'the ages of cohort "{label}" are not in order')
+    return Cohort(label, str(entry.get('name', label)), low, high)
+
+
+def _no_cohorts(template: Path, why: str) -> AtlasError:
+    return AtlasError(
+        f'template_description.json in {template} does not describe its cohorts: {why}.',
+        'The age bin of a person is chosen by them.',
+        'Write "cohort": {"1": {"name": "20s", "age": [20, 30], "units": "years"}, ...}, '
+        'labels of digits only.',
+    )
 
 
 def _labels(template: Path) -> tuple[Label, ...]:
@@ -180,10 +204,12 @@ def _labels(template: Path) -> tuple[Label, ...]:
     try:
         text = tables[0].read_text(encoding='utf-8')
         rows = list(csv.DictReader(text.splitlines(), delimiter='\t'))
-        labels = tuple(_label(row) for row in rows if int(row['index']) != 0)
+        rows = [row for row in rows if int(row['index']) != 0]
+        names = sides_of_names(row['name'].strip() for row in rows)
+        labels = tuple(_label(row, *found) for row, found in zip(rows, names, strict=True))
         if not labels or len({label.index for label in labels}) != len(labels):
             raise ValueError('no label, or the same index twice')
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AtlasError(
             f'{tables[0]} is not a label table ({error}).',
             'Names of regions are taken from it.',
@@ -192,16 +218,23 @@ def _labels(template: Path) -> tuple[Label, ...]:
     return labels
 
 
-def _label(row: dict[str, str]) -> Label:
-    name = row['name'].strip()
+def _label(row: dict[str, str], side_of_name: str, bare_name: str) -> Label:
+    cells = {key: (text or '').strip() for key, text in row.items() if isinstance(key, str)}
+    cells = {key: '' if text.lower() == 'n/a' else text for key, text in cells.items()}
+    name = cells['name']
+    if not name:
+        raise ValueError(f'label {row["index"]} has no name')
+    side = side_of_column(cells.get('hemisphere', ''))
+    if side is None:
+        raise ValueError(f'hemisphere "{row["hemisphere"]}" of {name} is none of L, R and B')
     return Label(
-        index=int(row['index']),
+        index=int(cells['index']),
         name=name,
-        abbreviation=row.get('abbreviation') or name,
-        hemisphere=row.get('hemisphere') or 'B',
-        group=row.get('group') or '',
-        color=row.get('color') or '#808080',
-        region=row.get('region') or name,
+        abbreviation=cells.get('abbreviation') or name,
+        hemisphere=side or side_of_name or 'B',
+        group=cells.get('group', ''),
+        color=cells.get('color') or '#808080',
+        region=cells.get('region') or bare_name,
     )
 
 
@@ -214,40 +247,3 @@ def _find(folder: Path, stem: str, ending: str, bare: bool = True) -> Path | Non
     pattern = re.compile(rf'{re.escape(stem)}_{resolution}{ending}\.nii(\.gz)?')
     candidates = (f for place in (folder, folder / 'anat') for f in sorted(place.glob('*.nii*')))
     return next((f for f in candidates if pattern.fullmatch(f.name)), None)
-
-
-def _check(files: AtlasFiles, labels: tuple[Label, ...]) -> None:
-    """Raise AtlasError unless the images of a cohort fit together and to the table."""
-    chi, affine = read_image(files.chi)
-    for path in (files.mask, files.dseg, files.t1w, files.t2starw):
-        if path is not None and not same_grid(path, files.chi):
-            raise AtlasError(
-                f'{path.name} and {files.chi.name} are not on the same grid.',
-                'All images of a cohort are used voxel by voxel.',
-                'Resample one of them.',
-            )
-    if np.percentile(np.abs(chi[chi != 0]), 99) > MAX_CHI_PPM:
-        raise AtlasError(
-            f'{files.chi} has values far above {MAX_CHI_PPM:g} ppm.',
-            'Susceptibility is expected in ppm; these look like ppb.',
-            'Divide the map by 1000.',
-        )
-    dseg = np.rint(read_image(files.dseg)[0]).astype(np.int32)
-    unnamed = sorted(set(np.unique(dseg).tolist()) - {0} - {label.index for label in labels})
-    if unnamed:
-        raise AtlasError(
-            f'{files.dseg} holds labels that the table does not name: {unnamed[:10]}.',
-            'Regions are named from the table.',
-            'Add the rows, or remove the labels.',
-        )
-    present = [label for label in labels if label.hemisphere in ('L', 'R')]
-    centres = ndimage.center_of_mass(dseg > 0, dseg, [label.index for label in present])
-    for label, centre in zip(present, centres, strict=True):
-        x = float((affine @ np.append(centre, 1))[0])  # NaN, and so no error, if it is absent
-        if (label.hemisphere == 'L' and x > 0) or (label.hemisphere == 'R' and x < 0):
-            raise AtlasError(
-                f'the label {label.name} lies on the wrong side in {files.dseg} (x = {x:.0f} mm; '
-                'left is negative).',
-                'Left and right would be exchanged in every table.',
-                'Correct the affine of the image or the column hemisphere.',
-            )

@@ -58,6 +58,63 @@ def test_atlas_of_somebody_else(small, inside):
     assert files.dseg.name == 'tpl-Mine_cohort-4_atlas-Other_dseg.nii'
 
 
+def test_optional_images_are_found_and_checked(small):
+    folder = small / 'tpl-Mine/cohort-4/anat'
+    chi = nib.load(folder / 'tpl-Mine_cohort-4_Chimap.nii')
+    for name in ('desc-std_Chimap', 'R2starmap'):
+        path = folder / f'tpl-Mine_cohort-4_{name}.nii.gz'
+        write_image(path, np.asarray(chi.dataobj), AFFINE)
+    files = open_atlas(small).files('4')
+    assert files.chi_std.name == 'tpl-Mine_cohort-4_desc-std_Chimap.nii.gz'
+    assert files.r2starmap.name == 'tpl-Mine_cohort-4_R2starmap.nii.gz'
+    assert files.chi.name == 'tpl-Mine_cohort-4_Chimap.nii'
+    write_image(path, np.asarray(chi.dataobj)[1:], AFFINE)
+    with pytest.raises(AtlasError, match='same grid'):
+        open_atlas(small).files('4')
+
+
+def test_shared_space_is_what_the_description_says(small):
+    content = json.loads(template_json(small).read_text())
+    assert not open_atlas(small).shares_space
+    template_json(small).write_text(json.dumps(content | {'CohortsShareSpace': True}))
+    assert open_atlas(small).shares_space
+
+
+def test_gaps_and_overlaps_are_findings_not_errors(small):
+    ages = {'1': [0, 10], '2': [8, 20], '3': [30, 40]}
+    content = {'cohort': {label: {'age': age} for label, age in ages.items()}}
+    template_json(small).write_text(json.dumps(content))
+    overlap, gap = sorted(open_atlas(small).findings, key=lambda text: 'covers' in text)
+    assert '[0, 10) and [8, 20) overlap from 8 to 10' in overlap
+    assert 'no age bin covers 20 to 30 years' in gap
+
+
+def test_sides_and_regions_come_from_names_if_no_column_says_them(small):
+    table = small / 'atlas-Other_dseg.tsv'
+    table.write_text('index\tname\n301\tPutamenLeft\n302\tPutamenRight\n')
+    labels = open_atlas(small).labels
+    assert [(label.hemisphere, label.region) for label in labels] == [
+        ('L', 'Putamen'), ('R', 'Putamen')
+    ]  # fmt: skip
+    open_atlas(small).files('4')
+    table.write_text('index\tname\n301\tPutamenRight\n302\tPutamenLeft\n')
+    with pytest.raises(AtlasError, match='wrong side'):
+        open_atlas(small).files('4')
+
+
+def test_sides_are_judged_from_the_middle_of_the_head_not_from_the_origin(small):
+    """An atlas whose world begins at a corner of the image has all x above zero."""
+    moved = AFFINE.copy()
+    moved[0, 3] += 500
+    for path in images(small).glob('*.nii'):
+        write_image(path, np.array(nib.load(path).get_fdata(), dtype=np.float32), moved)
+    open_atlas(small).files('4')
+    for path in images(small).glob('*_dseg.nii'):
+        write_image(path, np.array(nib.load(path).get_fdata()[::-1], dtype=np.int16), moved)
+    with pytest.raises(AtlasError, match='wrong side'):
+        open_atlas(small).files('4')
+
+
 def template_json(root):
     return root / 'tpl-Mine/template_description.json'
 
@@ -80,10 +137,22 @@ BROKEN_FOLDERS = {
         lambda r: template_json(r).write_text('{"cohort": {"1": {"age": [9, 3]}}}'),
         'does not describe its cohorts',
     ),
+    'cohort without ages': (
+        lambda r: template_json(r).write_text('{"cohort": {"7": {"name": "teens"}}}'),
+        'cohort "7" has no readable age',
+    ),
+    'cohort in words': (
+        lambda r: template_json(r).write_text('{"cohort": {"old": {"age": [60, 70]}}}'),
+        'cohort "old" is not named by digits',
+    ),
     'no table': (lambda r: (r / 'atlas-Other_dseg.tsv').unlink(), 'holds 0 label tables'),
     'no names': (
         lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tcolour\n1\tred\n'),
         'is not a label table',
+    ),
+    'unknown side': (
+        lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tname\themisphere\n1\ta\tX\n'),
+        'is none of L, R and B',
     ),
     'index twice': (
         lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tname\n1\ta\n1\tb\n'),
@@ -113,6 +182,14 @@ BROKEN_IMAGES = {
         'no image for chi',
     ),
     'ppb': (lambda r: rewrite(r, 'Chimap', lambda a: a * 1000), 'far above'),
+    'ppb in the sidecar': (
+        lambda r: (images(r) / 'tpl-Mine_cohort-4_Chimap.json').write_text('{"Units": "ppb"}'),
+        'says its unit is ppb',
+    ),
+    'interpolated labels': (
+        lambda r: rewrite(r, 'atlas-Other_dseg', lambda a: a * np.float32(0.5)),
+        'not whole numbers',
+    ),
     'nan': (lambda r: rewrite(r, 'Chimap', lambda a: a * np.nan), 'NaN'),
     'other grid': (lambda r: rewrite(r, 'desc-brain_mask', lambda a: a[:9]), 'same grid'),
     'unnamed label': (
