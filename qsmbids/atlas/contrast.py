@@ -1,9 +1,10 @@
 """What a brain of a given age looks like in the atlas: susceptibility, R2*, GRE magnitude.
 
 Tissue maps of the MNI152 template give the background (grey matter, white matter, fluid by
-their probabilities); the regions of the geometry table are laid over it with the value
-that the age curve has at that age. The border of a region is softened, so that a voxel it
-covers in part has a value in between, as in a measured image.
+their probabilities); regions are laid over it with the value that their age curve has at that
+age. The border of a region is softened, so that a voxel it covers in part has a value in
+between, as in a measured image. Which regions are laid over, and with which curve, is said by
+a `Drawing`: the built-in atlas takes the geometry table, other atlases their label map.
 
 The anatomy is the adult average at every age; only the values follow age. The values are
 an engineering prior, not published values (`qsmbids.lifespan.prior`).
@@ -11,7 +12,7 @@ an engineering prior, not published values (`qsmbids.lifespan.prior`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -47,6 +48,18 @@ class AtlasGrid(NamedTuple):
     affine: np.ndarray
 
 
+class Drawing(NamedTuple):
+    """Regions to lay over the tissue background.
+
+    ``labels`` is int16 on the grid of `atlas_grid`; ``curves`` gives the age curve
+    (`qsmbids.lifespan.prior`) by label. A label without a curve is named only: there the
+    tissue background shows.
+    """
+
+    labels: np.ndarray
+    curves: Mapping[int, str]
+
+
 @cache
 def atlas_grid() -> AtlasGrid:
     """Crop the template to the brain with a margin and draw the labels on it.
@@ -71,12 +84,24 @@ def atlas_grid() -> AtlasGrid:
     return grid
 
 
-def chi_contrast(age: float) -> tuple[np.ndarray, float]:
+@cache
+def builtin_drawing() -> Drawing:
+    """Return the regions of the geometry table, each with its own curve.
+
+    The ventricles are left to the tissue maps, whose borders are sharper than the geometry.
+    """
+    curves = {label.index: label.region for label in label_table() if label.group != 'ventricle'}
+    return Drawing(atlas_grid().labels, curves)
+
+
+def chi_contrast(age: float, drawing: Drawing | None = None) -> tuple[np.ndarray, float]:
     """Make the susceptibility map of an age, referenced to the whole brain.
 
     Parameters
     ----------
     age : float, years
+    drawing : Drawing, optional
+        Regions to lay over the tissue; by default those of the built-in atlas.
 
     Returns
     -------
@@ -85,18 +110,20 @@ def chi_contrast(age: float) -> tuple[np.ndarray, float]:
     value_subtracted : float, ppm
         The whole-brain mean relative to cerebrospinal fluid, which was subtracted.
     """
-    chi = _draw(lambda name: chi_at_age(name, age))
+    chi = _draw(lambda name: chi_at_age(name, age), drawing or builtin_drawing())
     mask = atlas_grid().brain_mask
     mean = float(chi[mask].mean(dtype=np.float64))
     return np.where(mask, chi - mean, 0).astype(np.float32), mean
 
 
-def t2starw_contrast(age: float) -> np.ndarray:
+def t2starw_contrast(age: float, drawing: Drawing | None = None) -> np.ndarray:
     """Make an image that resembles the magnitude of a GRE scan, for registration only.
 
     Parameters
     ----------
     age : float, years
+    drawing : Drawing, optional
+        Regions to lay over the tissue; by default those of the built-in atlas.
 
     Returns
     -------
@@ -113,7 +140,7 @@ def t2starw_contrast(age: float) -> np.ndarray:
         probability * _steady_state(tissue)
         for tissue, probability in (('grey', grid.gm), ('white', grid.wm), ('fluid', grid.csf))
     )
-    r2star = _draw(lambda name: r2star_at_age(name, age))
+    r2star = _draw(lambda name: r2star_at_age(name, age), drawing or builtin_drawing())
     signal = np.where(grid.brain_mask, start * np.exp(-_TE_MS * 1e-3 * r2star), 0)
     return (signal / signal.max()).astype(np.float32)
 
@@ -124,7 +151,7 @@ def _steady_state(tissue: str) -> float:
     return float(_PROTON_DENSITY[tissue] * np.sin(flip) * (1 - e1) / (1 - np.cos(flip) * e1))
 
 
-def _draw(value_of: Callable[[str], float]) -> np.ndarray:
+def _draw(value_of: Callable[[str], float], drawing: Drawing) -> np.ndarray:
     """Lay the regions with their values over the tissue background, float32."""
     grid = atlas_grid()
     total = np.maximum(grid.gm + grid.wm + grid.csf, 1e-3)
@@ -133,15 +160,14 @@ def _draw(value_of: Callable[[str], float]) -> np.ndarray:
         + grid.wm * value_of('WhiteMatter')
         + grid.csf * value_of('CerebrospinalFluid')
     ) / total
-    # the ventricles are left to the tissue maps, whose borders are sharper than the geometry
-    values = np.zeros(int(grid.labels.max()) + 1, dtype=np.float32)
+    values = np.zeros(int(drawing.labels.max(initial=0)) + 1, dtype=np.float32)
     covered = np.zeros_like(values)
-    for label in label_table():
-        if label.group != 'ventricle':
-            values[label.index] = value_of(label.region)
-            covered[label.index] = 1
+    for index, curve in drawing.curves.items():
+        if index < len(values):  # a label that the map does not hold at all may be beyond
+            values[index] = value_of(curve)
+            covered[index] = 1
     value, cover = (
-        ndimage.gaussian_filter(lookup[grid.labels], BORDER_SIGMA_MM, truncate=4)
+        ndimage.gaussian_filter(lookup[drawing.labels], BORDER_SIGMA_MM, truncate=4)
         for lookup in (values, covered)
     )
     return (value + (1 - cover) * background).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from qsmbids.atlas import builtin
+from qsmbids.atlas import writer
 from qsmbids.atlas.builtin import NAME, VERSION, cohort_bins, write_builtin
 from qsmbids.atlas.contrast import chi_contrast
 from qsmbids.atlas.geometry import label_table
@@ -109,6 +109,17 @@ def test_all_age_bins_are_described_even_if_one_is_written(atlas_folder):
     }
 
 
+def test_templates_of_all_ages_share_one_space_and_say_so(atlas):
+    assert atlas.shares_space
+
+
+def test_table_says_which_regions_are_drawn(atlas_folder):
+    lines = (atlas_folder / f'atlas-{NAME}_dseg.tsv').read_text('utf-8').splitlines()
+    rows = [dict(zip(lines[0].split('\t'), line.split('\t'), strict=True)) for line in lines[1:]]
+    for row in rows:
+        assert row['curve'] == ('n/a' if row['group'] == 'ventricle' else row['region'])
+
+
 def test_second_call_writes_no_image_and_another_version_does(atlas_folder, monkeypatch):
     image = next(atlas_folder.rglob('*_Chimap.nii.gz'))
     sidecar = image.with_name(image.name.replace('.nii.gz', '.json'))
@@ -129,7 +140,7 @@ def test_interrupted_writing_is_completed_by_the_next_call(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(builtin, '_write_image', stop)
+        patch.setattr(writer, 'write_image', stop)
         with pytest.raises(KeyboardInterrupt):
             write_builtin(tmp_path, ['1'])
     assert not list(tmp_path.rglob('*.nii.gz'))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from qsmbids.atlas.contrast import atlas_grid, chi_contrast, t2starw_contrast
+from qsmbids.atlas.contrast import Drawing, atlas_grid, chi_contrast, t2starw_contrast
 from qsmbids.atlas.geometry import label_table
 from qsmbids.atlas.template import mni_template
 from qsmbids.lifespan.prior import chi_at_age
@@ -72,3 +72,22 @@ def test_magnitude_darkens_where_iron_is():
     pallidum = image[grid.labels == index_of('GlobusPallidusInternalLeft')].mean()
     assert pallidum < image[grid.labels == index_of('ThalamusLateralLeft')].mean()
     assert t2starw_contrast(3)[grid.labels == 10].mean() > image[grid.labels == 10].mean()
+
+
+def test_a_drawing_puts_a_curve_where_its_label_is_and_leaves_other_labels_to_the_tissue():
+    grid = atlas_grid()
+    labels = np.zeros(grid.labels.shape, dtype=np.int16)
+    middle = tuple(n // 2 for n in labels.shape)
+    drawn, named = (
+        tuple(slice(m + d, m + d + 9) for m, d in zip(middle, (shift, 0, 0), strict=True))
+        for shift in (10, 30)
+    )
+    labels[drawn], labels[named] = 500, 7
+    bare, bare_mean = chi_contrast(40, Drawing(np.zeros_like(labels), {}))
+    chi, mean = chi_contrast(40, Drawing(labels, {500: 'RedNucleus', 900: 'Caudate'}))
+    centre = tuple(s.start + 4 for s in drawn)
+    assert chi[centre] + mean == pytest.approx(chi_at_age('RedNucleus', 40), abs=1e-4)
+    centre = tuple(s.start + 4 for s in named)
+    assert chi[centre] + mean == pytest.approx(bare[centre] + bare_mean, abs=1e-6)
+    image = t2starw_contrast(40, Drawing(labels, {500: 'RedNucleus'}))
+    assert not np.array_equal(image, t2starw_contrast(40, Drawing(labels, {})))
