@@ -28,8 +28,11 @@ _BIDSIGNORE = """\
 *_swi.*
 *_minIP.*
 *_desc-regions_*
+*_desc-lesions_*
+*_desc-veins_*
 *_desc-qc_*
 group_*
+atlases
 """
 
 _README = """\

@@ -68,6 +68,7 @@ def output_names(
     relaxation: bool = True,
     separation: bool = False,
     contrasts: Sequence[str] = (),
+    markings: Sequence[tuple[str, str]] = (),
     atlas: str = '',
     cohort: str = '',
 ) -> dict[str, str]:
@@ -85,6 +86,8 @@ def output_names(
         Whether susceptibility is separated into its two signs.
     contrasts : sequence of str
         Susceptibility-weighted images, by their names in the catalogue.
+    markings : sequence of (kind, label)
+        Marked 'lesions' or 'veins', of which each label gets a table (with phase only).
     atlas, cohort : str
         Name of the atlas and label of its cohort; no atlas outputs when '' (or no phase).
 
@@ -103,6 +106,8 @@ def output_names(
             table.update(_SEPARATION)
         for name in contrasts:
             table.update(_CONTRASTS[name])
+        for kind, label in markings:
+            table[marking_key(kind, label)] = ('anat', f'label-{label}_desc-{kind}_Chimap.tsv')
     if atlas and phase:
         table.update(_ATLAS)
         if relaxation:
@@ -123,6 +128,17 @@ def contrast_keys(name: str) -> tuple[str, str]:
     """
     image, projection = _CONTRASTS[name]
     return image, projection
+
+
+def marking_key(kind: str, label: str) -> str:
+    """Return the key of the table of marked lesions or veins.
+
+    Examples
+    --------
+    >>> marking_key('lesions', 'microbleed')
+    'lesions:microbleed'
+    """
+    return f'{kind}:{label}'
 
 
 def with_sidecars(paths: Iterable[str]) -> list[str]:

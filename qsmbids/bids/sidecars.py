@@ -35,6 +35,7 @@ DESCRIPTIONS = {
     'cosmos': 'Susceptibility from several orientations of the head, and where it is known',
     'clearswi': 'CLEAR-SWI: all echoes, weighted by unwrapped phase',
     'diamagnetic': 'Susceptibility of the diamagnetic sources of each voxel, at most 0',
+    'lesions': 'One row of measures for each marked lesion',
     'local': 'Field of sources inside the brain, after background removal',
     'noise': 'Standard deviation of the total field that the magnitude implies',
     'paramagnetic': 'Susceptibility of the paramagnetic sources of each voxel, at least 0',
@@ -46,6 +47,7 @@ DESCRIPTIONS = {
     'smwi': 'Magnitude weighted by susceptibility (SMWI)',
     'total': 'Field of all sources, from the unwrapped and combined phase',
     'tswi': 'Magnitude weighted by susceptibility (tSWI)',
+    'veins': 'One row of measures for each marked vein',
 }
 # in place of 'local' after a single-step inversion
 _LOCAL_AFTER_CHI = (
@@ -330,6 +332,7 @@ def _atlas_fields(atlas: Mapping) -> dict[str, Any]:
         'AtlasCohort': atlas['cohort'],
         'AtlasCohortAgeRange': atlas['age_range'],
         'AtlasNote': atlas.get('note', ''),
+        **({'AtlasCohortWeights': weights} if (weights := atlas.get('cohort_weights')) else {}),
     }
 
 

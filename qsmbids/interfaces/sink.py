@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nipype.interfaces.base import File, InputMultiPath, isdefined, traits
+from nipype.interfaces.base import File, InputMultiPath, Undefined, isdefined, traits
 
 from qsmbids.bids import names as bids_names
 from qsmbids.bids.sidecars import sidecars
@@ -29,9 +29,10 @@ class _SinkInputSpec(StepInputSpec):
     names = traits.Dict(mandatory=True, desc='key to path below the output folder')
     settings = traits.Dict(desc='methods with their parameters, for sidecars and methods text')
     atlas = traits.Dict(desc='name, cohort, age range of the atlas; empty: none')
-    part = traits.Enum('recon', 'extras', 'atlas', mandatory=True)
+    part = traits.Enum('recon', 'extras', 'atlas', 'markings', mandatory=True)
     records = InputMultiPath(File(exists=True), mandatory=True, desc='records of the steps')
     figures = File(exists=True, desc='JSON list of figures')
+    tables = InputMultiPath(File(exists=True), desc='<kind>_<label>.tsv of lesions and veins')
     for _key in _FILE_KEYS:
         locals()[_key] = File(exists=True, desc=f'file of the output {_key}')
     del _key
@@ -61,9 +62,10 @@ class Sink(Step):
             if 'reference' in record:
                 facts['reference'] = record['reference']
         written: dict[str, int] = {}
+        tables = _tables_by_key(i.tables)
         contents = sidecars(i.acquisition, i.names, i.settings, facts, i.bids_dir)
         for key, name in i.names.items():
-            source = getattr(i, key)
+            source = tables.get(key) or getattr(i, key, Undefined)
             if not isdefined(source):
                 raise ValueError(
                     f'The step that makes {name} gave nothing to write.\n'
@@ -91,6 +93,15 @@ class Sink(Step):
         write_json(record_path, content)
         written[str(record_path)] = record_path.stat().st_size
         return {'out_record': str(record_path), 'record': {'written': written}}
+
+
+def _tables_by_key(paths: Any) -> dict[str, str]:
+    """Return the tables of lesions and veins by the keys of their names."""
+    found = {}
+    for path in paths if isdefined(paths) else ():
+        kind, label = Path(path).stem.split('_')
+        found[bids_names.marking_key(kind, label)] = path
+    return found
 
 
 def copy_figures(index: str, participant: str, out: Path) -> list[dict[str, str]]:

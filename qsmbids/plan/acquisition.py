@@ -22,6 +22,7 @@ from qsmbids.plan.metadata import common_values
 from qsmbids.plan.models import Acquisition, Decision, PhaseScaling, Severity, Source
 from qsmbids.plan.orientation import b0_direction, header_direction, voxel_size
 from qsmbids.plan.phase_scaling import decide_complex_scaling, decide_phase_scaling
+from qsmbids.plan.region_masks import find_region_masks
 from qsmbids.plan.sidecars import Sidecar, SidecarReader
 
 UNKNOWN = Decision(None, Source.DEFAULT, 'not known')
@@ -171,7 +172,7 @@ class Builder:
         neighbours: Sequence[BidsName],
         findings: Findings,
     ) -> Acquisition:
-        """Add age, brain mask, T1-weighted image and T2 map."""
+        """Add age, brain mask, T1-weighted image, T2 map, and what is marked."""
         request = self.request
         t1w = find_t1w(
             neighbours,
@@ -183,6 +184,7 @@ class Builder:
         )
         age = self.ages.read(acquisition.participant, acquisition.session, paths, findings)
         mask = t2_map = ''
+        marked = ()
         if any(acquisition.shape):
             mask = find_brain_mask(
                 acquisition,
@@ -192,9 +194,10 @@ class Builder:
                 findings,
             )
             t2_map = find_t2_map(acquisition, request.mask_folders, self.inspect, findings)
+            marked = find_region_masks(acquisition, request.mask_folders, self.inspect, findings)
         return replace(
             acquisition, age_years=age, t1w=t1w, brain_mask=mask, t2_map=t2_map,
-            issues=findings.issues,
+            region_masks=marked, issues=findings.issues,
         )  # fmt: skip
 
 

@@ -87,6 +87,8 @@ def _acquisition(acquisition: Acquisition, root: Path, verbose: bool) -> list[st
     if acquisition.t2_map:
         lines += _fact('T2 map', _name(acquisition.t2_map, root))
     lines += _fact('T1w', _name(acquisition.t1w, root) or 'none in this session')
+    for marked in acquisition.region_masks:
+        lines += _fact(marked.kind, f'label-{marked.label}, {_name(marked.path, root)}')
     return lines + _issues(acquisition.issues, '    ', verbose)
 
 

@@ -126,6 +126,16 @@ class Echo:
 
 
 @dataclass(frozen=True)
+class RegionMask:
+    """Lesions or veins that somebody has marked on the grid of the scan."""
+
+    path: str  # absolute
+    label: str  # X of label-X
+    kind: str  # 'lesions' or 'veins'
+    discrete: bool = False  # a dseg, whose values tell markings apart
+
+
+@dataclass(frozen=True)
 class Acquisition:
     """One GRE scan: everything that is reconstructed together.
 
@@ -149,6 +159,7 @@ class Acquisition:
     brain_mask: str = ''  # a mask that somebody else made; '' = make one
     t2_map: str = ''  # T2 (s) or R2 (1/s) on the grid of the scan; '' = none
     t1w: str = ''  # a T1w image of the same session; '' = none
+    region_masks: tuple[RegionMask, ...] = ()  # lesions and veins to be measured
     metadata: dict[str, Any] = field(default_factory=dict, compare=False)  # common to echoes
     issues: tuple[Issue, ...] = ()
 

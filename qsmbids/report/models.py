@@ -100,6 +100,9 @@ class AcquisitionResult:
     regions, regions_r2star : sequence of mapping
         Rows of the region tables (index, name, abbreviation, hemisphere, group, n_voxels,
         coverage, mean, median, sd ...); numbers or their text, ``n/a`` or NaN for missing.
+    markings : sequence of mapping
+        kind ('lesions' or 'veins'), label, source, rows and haematocrit of each table of what
+        somebody has marked.
     qc : sequence of QCValue
         The first five stand at the head of the page.
     atlas : mapping
@@ -127,6 +130,7 @@ class AcquisitionResult:
     figures: Sequence[Figure] = ()
     regions: Sequence[Mapping[str, Any]] = ()
     regions_r2star: Sequence[Mapping[str, Any]] = ()
+    markings: Sequence[Mapping[str, Any]] = ()
     qc: Sequence[QCValue] = ()
     atlas: Mapping[str, Any] = field(default_factory=dict)
     reference: Mapping[str, Any] = field(default_factory=dict)

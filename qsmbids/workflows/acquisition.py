@@ -24,9 +24,12 @@ from qsmbids.interfaces.relaxometry import Relaxometry
 from qsmbids.interfaces.sink import Sink
 from qsmbids.interfaces.susceptibility import BackgroundRemoval, DipoleInversion, Reference
 from qsmbids.plan.models import Acquisition
-from qsmbids.workflows.atlas import AtlasChoice, add_regions, add_registration
+from qsmbids.workflows.atlas import add_regions, add_registration
+from qsmbids.workflows.atlas_choice import AtlasChoice
 from qsmbids.workflows.atlas_mask import add_atlas_mask
 from qsmbids.workflows.extras import add_contrasts, add_separation
+from qsmbids.workflows.lesions import PART as MARKINGS
+from qsmbids.workflows.lesions import add_markings
 from qsmbids.workflows.outcome import promised_names
 from qsmbids.workflows.settings import (
     mask_expression,
@@ -149,6 +152,9 @@ def init_acquisition_wf(
             parts.append(('extras', [reference, *extras]))
         if atlas:
             parts.append(('atlas', [reference, *atlas_steps, *add_regions(b, atlas, nodes)]))
+        markings = add_markings(b, atlas, nodes)
+        if markings:
+            parts.append((MARKINGS, [reference, *markings]))
     settings = settings_of(acquisition, config, dict(atlas.facts) if atlas else {})
     for part, made_by in parts:
         _add_sink(b, nodes, part, made_by, settings, atlas)
@@ -284,6 +290,9 @@ def _add_sink(
     if part in Figures.PARTS:
         figures = _add_figures(b, nodes, part, atlas)
         b.connect(figures, 'index', sink, 'figures')
+    if part == MARKINGS:
+        b.connect(*nodes['tables'], sink, 'tables')
+        return
     for key in names:
         b.connect(*nodes[key], sink, key)
 

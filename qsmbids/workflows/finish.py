@@ -107,9 +107,9 @@ def _write_page(person: Participant, results: list[AcquisitionResult], config: C
 
 
 def _read_records(output_dir: Path, acquisition: Acquisition) -> dict[str, Record]:
-    """Return what the sinks recorded: 'recon', 'extras' and 'atlas', where they exist."""
+    """Return what the sinks recorded: 'recon', 'extras' ... where they exist."""
     found = {}
-    for part in ('recon', 'extras', 'atlas'):
+    for part in ('recon', 'extras', 'atlas', 'markings'):
         path = output_dir / bids_names.record_path(acquisition.participant, acquisition.key, part)
         try:
             found[part] = json.loads(path.read_text(encoding='utf-8'))
@@ -163,6 +163,7 @@ def _result(
         ],
         regions=_rows(out, outcome.names.get('regions_chi')),
         regions_r2star=_rows(out, outcome.names.get('regions_r2star')),
+        markings=_marking_tables(outcome, config),
         qc=qc,
         atlas=chosen,
         reference=facts.get('reference') or {},
@@ -203,6 +204,19 @@ def _errors(outcome: Outcome) -> list[dict[str, str]]:
 
 def _rows(out: Path, name: str | None) -> list[dict[str, Any]]:
     return read_table(out / name) if name and (out / name).is_file() else []
+
+
+def _marking_tables(outcome: Outcome, config: Config) -> list[dict[str, Any]]:
+    """Return the tables of marked lesions and veins that are there."""
+    found = []
+    for mask in outcome.acquisition.region_masks:
+        name = outcome.names.get(bids_names.marking_key(mask.kind, mask.label), '')
+        if name and (config.output_dir / name).is_file():
+            found.append({
+                'kind': mask.kind, 'label': mask.label, 'source': mask.path, 'path': name,
+                'rows': read_table(config.output_dir / name), 'haematocrit': config.haematocrit,
+            })  # fmt: skip
+    return found
 
 
 def _write_status(

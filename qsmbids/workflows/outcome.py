@@ -60,9 +60,9 @@ def promised_names(
     cohort : str
         Cohort of the atlas; '' when there are no atlas outputs.
     part : str
-        'recon', 'extras' (separated maps, weighted images) or 'atlas' for the outputs of one
-        part, '' for all. The table of quality numbers belongs to none: it is written when all
-        are known.
+        'recon', 'extras' (separated maps, weighted images), 'markings' (tables of lesions and
+        veins) or 'atlas' for the outputs of one part, '' for all. The table of quality numbers
+        belongs to none: it is written when all are known.
     """
     stages = {stage for stage, _ in steps_of(acquisition, config)}
     wanted = {
@@ -70,17 +70,22 @@ def promised_names(
         'relaxation': 'relaxometry' in stages,
     }
     extra = {'separation': 'separation' in stages, 'contrasts': config.contrasts}
+    marked = {'markings': [(mask.kind, mask.label) for mask in acquisition.region_masks]}
     label = atlas_label(config.atlas) if cohort else ''
     entities = acquisition.entities
     recon = bids_names.output_names(entities, **wanted)
     extras = bids_names.output_names(entities, **wanted, **extra)
-    everything = bids_names.output_names(entities, **wanted, **extra, atlas=label, cohort=cohort)
+    markings = bids_names.output_names(entities, **wanted, **marked)
+    everything = bids_names.output_names(
+        entities, **wanted, **extra, **marked, atlas=label, cohort=cohort
+    )
     if not part:
         return everything
     keys = {
         'recon': recon.keys(),
         'extras': extras.keys() - recon.keys(),
-        'atlas': everything.keys() - extras.keys(),
+        'markings': markings.keys() - recon.keys(),
+        'atlas': everything.keys() - extras.keys() - markings.keys(),
     }[part]
     return {key: everything[key] for key in sorted(keys) if key != 'qc'}
 
