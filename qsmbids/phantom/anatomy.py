@@ -10,18 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmbids.atlas.geometry import label_table, load_regions
+from qsmbids.atlas.geometry import load_regions
 from qsmbids.lifespan.prior import chi_at_age
 from qsmbids.phantom import tissues
 from qsmbids.phantom.brain import BrainTissue, random_texture
 from qsmbids.phantom.head import template_head
+from qsmbids.phantom.label_anatomy import LabelAnatomy, builtin_anatomy
 from qsmbids.phantom.lesions import LESIONS
 from qsmbids.phantom.parameters import PhantomParameters
 from qsmbids.phantom.pose import PosedWarp, pose
 from qsmbids.phantom.sampling import nearest
 from qsmbids.phantom.tissues import Tissue
 from qsmbids.phantom.veins import vein_fraction, veins
-from qsmbids.phantom.warp import Warp, random_warp
+from qsmbids.phantom.warp import Warp, random_warp, with_greatest_displacement
 
 _MAPS = ('chi_ppm', 'r2star', 'proton_density', 't1_s')  # fields of TissueProperties
 _SLAB = 24  # fine planes at a time: bounds the memory of the coordinates
@@ -38,16 +39,22 @@ class Anatomy:
     age: float
     codes: np.ndarray  # int8, Tissue
     brain: np.ndarray  # bool, with the veins in it
-    labels: np.ndarray  # int16, index of the atlas region or 0
+    labels: np.ndarray  # int16, index of the region or 0
     chi_ppm: np.ndarray  # float32, relative to cerebrospinal fluid
     r2star: np.ndarray  # float16, 1/s
     proton_density: np.ndarray  # float16
     t1_s: np.ndarray  # float16
     lesions: np.ndarray  # int8, code of ``lesions.Lesion`` or 0
     warp: Warp | PosedWarp
+    regions: LabelAnatomy  # what the labels mean
 
 
-def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Generator) -> Anatomy:
+def draw_anatomy(
+    age: float,
+    parameters: PhantomParameters,
+    rng: np.random.Generator,
+    regions: LabelAnatomy | None = None,
+) -> Anatomy:
     """Draw a subject.
 
     Parameters
@@ -56,17 +63,23 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
     parameters : PhantomParameters
     rng : numpy.random.Generator
         The same generator state gives the same head on every grid.
+    regions : LabelAnatomy, optional
+        What the brain is made of; by default the regions of the built-in atlas.
 
     Returns
     -------
     Anatomy
     """
     axes = parameters.axes_mm(fine=True)
-    warp = pose(random_warp(age, rng, parameters.warp_mm), parameters.head_to_slab, axes)
+    regions = regions or builtin_anatomy()
+    unposed = random_warp(age, rng, parameters.warp_mm)
+    if parameters.warp_max_mm is not None:
+        unposed = with_greatest_displacement(unposed, parameters.warp_max_mm)
+    warp = pose(unposed, parameters.head_to_slab, axes)
     region_chi = _subject_susceptibilities(age, parameters.subject_sd, rng)
     texture = random_texture(rng, parameters.texture)
     tubes = veins(rng)
-    tissue = BrainTissue(age, parameters.field_strength_t, region_chi, texture)
+    tissue = BrainTissue(age, parameters.field_strength_t, region_chi, texture, regions)
 
     shape = tuple(n * parameters.oversampling for n in parameters.shape)
     anatomy = Anatomy(
@@ -80,6 +93,7 @@ def draw_anatomy(age: float, parameters: PhantomParameters, rng: np.random.Gener
         t1_s=np.empty(shape, dtype=np.float16),
         lesions=np.zeros(shape, dtype=np.int8),
         warp=warp,
+        regions=regions,
     )
     for start in range(0, shape[0], _SLAB):
         part = slice(start, start + _SLAB)
@@ -123,10 +137,11 @@ def _subject_susceptibilities(
 def _add_veins(anatomy: Anatomy, index: np.ndarray, fraction: np.ndarray) -> None:
     """Mix venous blood into soft tissue that veins run through.
 
-    Grey and white regions of the atlas are spared, so that their susceptibility stays that
+    Grey and white regions with an age curve are spared, so that their susceptibility stays that
     of their age curve; veins may run along the wall of the ventricle.
     """
-    unlabelled = [0] + [label.index for label in label_table() if label.group == 'ventricle']
+    kinds = {label.index: anatomy.regions.kind(label) for label in anatomy.regions.table}
+    unlabelled = [0] + [index for index, kind in kinds.items() if kind in (None, 'ventricle')]
     free = np.isin(anatomy.labels.reshape(-1)[index], unlabelled)
     free &= ~np.isin(anatomy.codes.reshape(-1)[index], (Tissue.AIR, Tissue.BONE))
     _mix(anatomy, index[free], fraction[free], tissues.PROPERTIES[Tissue.BLOOD])

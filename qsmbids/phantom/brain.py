@@ -8,13 +8,12 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from qsmbids.atlas.geometry import label_table, label_volume, load_regions
 from qsmbids.atlas.template import mni_template
 from qsmbids.lifespan.prior import R2STAR_PER_PPM, chi_at_age, r2star_at_age
 from qsmbids.phantom import tissues
-from qsmbids.phantom.sampling import linear, nearest
+from qsmbids.phantom.label_anatomy import LabelAnatomy
+from qsmbids.phantom.sampling import linear
 
-_LABEL_STEP_MM = 0.75  # resolution of the atlas labels before they are warped
 _TEXTURE_STEP_MM = 2.0
 _TEXTURE_HALF_MM = np.array([84.0, 124.0, 96.0])  # box round the origin that holds the brain
 # SD of the texture: a floor in ppm plus a part of the tissue's own susceptibility
@@ -38,15 +37,17 @@ class BrainTissue:
     age : float, years
     field_strength_t : float, tesla
     region_chi : mapping of str to float, ppm
-        The subject's own susceptibility of each region (names without side).
+        The subject's own susceptibility by age curve.
     texture : (nx, ny, nz) float32
         From :func:`random_texture`.
+    regions : LabelAnatomy
+        Which region is where.
 
     Notes
     -----
-    Outside the regions, a property is the mean of its values in grey matter, white matter
-    and fluid, weighted by the template's tissue maps. Inside, it is the region's. Texture
-    adds to susceptibility, and to R2* in proportion, as iron would.
+    Outside the regions that have an age curve, a property is the mean of its values in grey
+    matter, white matter and fluid, weighted by the template's tissue maps. Inside, it is the
+    region's. Texture adds to susceptibility, and to R2* in proportion, as iron would.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class BrainTissue:
         field_strength_t: float,
         region_chi: Mapping[str, float],
         texture: np.ndarray,
+        regions: LabelAnatomy,
     ) -> None:
         self._texture = texture
+        self._regions = regions
         self._r2star_per_ppm = R2STAR_PER_PPM * field_strength_t / 3.0
         names = ('CorticalGreyMatter', 'WhiteMatter', 'CerebrospinalFluid')
         general = (tissues.GREY, tissues.WHITE, tissues.FLUID)
@@ -66,20 +69,25 @@ class BrainTissue:
             'proton_density': [density for density, _ in general],
             't1_s': [t1 for _, t1 in general],
         }
-        size = max(label.index for label in label_table()) + 1
+        size = regions.size
         self._labelled = {name: np.zeros(size, dtype=np.float32) for name in self._mixed}
         self._solid = np.zeros(size, dtype=np.float32)  # 1 = tissue, 0 = fluid
-        for label in label_table():
-            chi = region_chi[label.region]
+        self._has_curve = np.zeros(size, dtype=bool)
+        for label in regions.table:
+            curve, kind = regions.curve(label), regions.kind(label)
+            if curve is None or kind is None:
+                continue  # filled by the tissue maps
+            chi = region_chi[curve]
             # the subject's own iron, not the average at that age, sets R2*
-            own_iron = max(chi, 0) - max(chi_at_age(label.region, age), 0)
-            r2star = r2star_at_age(label.region, age, field_strength_t)
-            density, t1 = _DENSITY_AND_T1[label.group]
+            own_iron = max(chi, 0) - max(chi_at_age(curve, age), 0)
+            r2star = r2star_at_age(curve, age, field_strength_t)
+            density, t1 = _DENSITY_AND_T1[kind]
+            self._has_curve[label.index] = True
             self._labelled['chi_ppm'][label.index] = chi
             self._labelled['r2star'][label.index] = r2star + self._r2star_per_ppm * own_iron
             self._labelled['proton_density'][label.index] = density
             self._labelled['t1_s'][label.index] = t1
-            self._solid[label.index] = label.group != 'ventricle'
+            self._solid[label.index] = kind != 'ventricle'
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return labels and properties at points of the brain.
@@ -92,13 +100,12 @@ class BrainTissue:
         Returns
         -------
         labels : (n,) int16
-            Index of the atlas region, 0 for none.
+            Index of the region, 0 for none.
         properties : dict of (n,) float32
             By field name of `tissues.TissueProperties`.
         """
-        volume, origin = _template_labels()
-        labels = nearest(volume, points, origin, _LABEL_STEP_MM, outside=0)
-        in_region = labels > 0
+        labels = self._regions.at(points)
+        in_region = self._has_curve[labels]
         grey, white, fluid = _fractions(points)
         values = {}
         for name, (of_grey, of_white, of_fluid) in self._mixed.items():
@@ -147,16 +154,3 @@ def _tissue_maps() -> tuple[np.ndarray, np.ndarray]:
     """Grey and white matter of the template, in the memory order that reading is fast in."""
     template = mni_template()
     return np.ascontiguousarray(template.gm), np.ascontiguousarray(template.wm)
-
-
-@cache
-def _template_labels() -> tuple[np.ndarray, np.ndarray]:
-    """Draw the atlas regions in the box that holds them: (labels, origin in mm)."""
-    lower, upper = np.array([region.bounding_box() for region in load_regions()]).swapaxes(0, 1)
-    reach = max(-lower[:, 0].min(), upper[:, 0].max())  # the table holds the left side only
-    start = np.floor([-reach, *lower[:, 1:].min(axis=0)])
-    stop = np.ceil([reach, *upper[:, 1:].max(axis=0)])
-    affine = np.diag([_LABEL_STEP_MM] * 3 + [1.0])
-    affine[:3, 3] = start
-    shape = tuple(int(n) + 1 for n in np.ceil((stop - start) / _LABEL_STEP_MM))
-    return label_volume(shape, affine), start

@@ -16,6 +16,7 @@ import numpy as np
 
 from qsmbids import __version__
 from qsmbids.phantom.files import BIDS_VERSION, write_image, write_json, write_tsv
+from qsmbids.phantom.label_anatomy import LabelAnatomy, builtin_anatomy
 from qsmbids.phantom.parameters import PhantomParameters
 from qsmbids.phantom.simulate import Head, simulate_head
 from qsmbids.phantom.truth_dataset import TRUTH_FOLDER, write_truth, write_truth_furniture
@@ -28,7 +29,7 @@ _MAGNITUDE_PEAK = 4000  # 12 bit with a little headroom
 _README = """# Simulated heads over the lifespan
 
 Multi-echo gradient-echo data of heads that do not exist, made by qsmbids {version}. Anatomy is
-a warped MNI152 template with the regions of the QSMLifespan atlas; susceptibility and R2*
+a warped MNI152 template with {source}; susceptibility and R2*
 follow the age curves of qsmbids, which are engineering priors, not published values. Sex is
 listed to complete the table and has no effect on the images.
 
@@ -50,6 +51,7 @@ def write_dataset(
     *,
     parameters: PhantomParameters | None = None,
     progress: Progress | None = None,
+    regions: LabelAnatomy | None = None,
 ) -> Path:
     """Simulate one subject per age and write them as a BIDS data set with its truth.
 
@@ -64,6 +66,8 @@ def write_dataset(
         Subject number n (from 0) has the seed ``parameters.seed + n``.
     progress : callable(fraction, text), optional
         Called before every subject and at the end.
+    regions : LabelAnatomy, optional
+        What the brains are made of; by default the regions of the built-in atlas.
 
     Returns
     -------
@@ -86,11 +90,13 @@ def write_dataset(
         labels = [f'{i + 1:02d}' for i in range(len(ages))]
         for i, (label, age) in enumerate(zip(labels, ages, strict=True)):
             report(i / len(ages), f'simulating sub-{label}, {age:g} years')
-            head = simulate_head(age, seed=parameters.seed + i, parameters=parameters)
+            head = simulate_head(
+                age, seed=parameters.seed + i, parameters=parameters, regions=regions
+            )
             write_raw(work, label, head)
             write_truth(work / 'derivatives' / TRUTH_FOLDER, label, head)
-        write_furniture(work, labels, ages, parameters)
-        write_truth_furniture(work / 'derivatives' / TRUTH_FOLDER)
+        write_furniture(work, labels, ages, parameters, regions)
+        write_truth_furniture(work / 'derivatives' / TRUTH_FOLDER, regions)
         work.chmod(0o755)  # mkdtemp makes private folders
         if root.exists():
             root.rmdir()
@@ -173,23 +179,28 @@ def _common_metadata(parameters: PhantomParameters) -> dict[str, object]:
 
 
 def write_furniture(
-    root: Path, labels: Sequence[str], ages: Sequence[float], parameters: PhantomParameters
+    root: Path,
+    labels: Sequence[str],
+    ages: Sequence[float],
+    parameters: PhantomParameters,
+    regions: LabelAnatomy | None = None,
 ) -> None:
     """Write the files of the data set itself."""
+    made_of = regions or builtin_anatomy()
     write_json(
         root / 'dataset_description.json',
         {
             'Name': 'Simulated heads over the lifespan',
             'BIDSVersion': BIDS_VERSION,
             'DatasetType': 'raw',
-            'License': 'CC0',
+            'License': made_of.licence,
             'Authors': ['The qsmbids developers'],
             'GeneratedBy': [{'Name': 'qsmbids phantom', 'Version': __version__}],
         },
     )
     truth = f'derivatives/{TRUTH_FOLDER}'
     (root / 'README.md').write_text(
-        _README.format(version=__version__, truth=truth), encoding='utf-8'
+        _README.format(version=__version__, truth=truth, source=made_of.source), encoding='utf-8'
     )
     rows = [
         (f'sub-{label}', float(age), 'FM'[i % 2], parameters.seed + i)

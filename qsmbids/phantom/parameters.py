@@ -53,6 +53,9 @@ class PhantomParameters:
     phase_offset_rad: float = 4.0  # scale of the receive phase; 0 = none
     bias: float = 0.25  # relative size of the transmit and receive bias; 0 = none
     warp_mm: float = 3.0  # SD of the displacement of one control point
+    # greatest displacement in the brain beyond what an affine map explains; sets the size of
+    # the warp instead of warp_mm
+    warp_max_mm: float | None = None
     subject_sd: float = 0.05  # relative SD of a region's chi around its age curve
     texture: float = 1.0  # 1 = mild variation within tissues, 0 = piecewise constant
     lesions: bool = False  # a calcification and a microbleed in the white matter
@@ -75,6 +78,8 @@ class PhantomParameters:
         _require(list(times) == sorted(set(times)), 'echo_times_s', times, 'ascending')
         _require(self.field_strength_t > 0, 'field_strength_t', self.field_strength_t, 'positive')
         _require(self.snr > 0, 'snr', self.snr, 'positive')
+        _require(self.warp_max_mm is None or self.warp_max_mm >= 0, 'warp_max_mm',
+                 self.warp_max_mm, 'not negative')  # fmt: skip
         _require(any(self.oblique_axis), 'oblique_axis', self.oblique_axis, 'not all zero')
 
     @property

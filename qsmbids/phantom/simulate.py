@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qsmbids.atlas.geometry import Label
 from qsmbids.phantom.anatomy import Anatomy, draw_anatomy
+from qsmbids.phantom.deformation import Deformation, measure_deformation
 from qsmbids.phantom.forward import dipole_field, remove_shim, shim_field
+from qsmbids.phantom.label_anatomy import LabelAnatomy
 from qsmbids.phantom.parameters import PhantomParameters
 from qsmbids.phantom.signal import block_mean, receive, spin_signal
 from qsmbids.phantom.tissues import CHI_AIR
@@ -35,13 +38,15 @@ class Head:
     noise_sd: float  # of real and imaginary part, in units of magnitude
     phase_offset: np.ndarray  # (nx, ny, nz) float32, rad
     brain_mask: np.ndarray  # (nx, ny, nz) bool, at least half brain
-    labels: np.ndarray  # (nx, ny, nz) int16, atlas label of most of the voxel
+    labels: np.ndarray  # (nx, ny, nz) int16, label of most of the voxel
     lesions: np.ndarray  # (nx, ny, nz) int16, code of a lesion in most of the voxel, or 0
     chi: np.ndarray  # (nx, ny, nz) float32, ppm, mean over the voxel; air is 9.2
     r2star: np.ndarray  # (nx, ny, nz) float32, 1/s, mean over the voxel, without dephasing
     total_field_hz: np.ndarray  # (nx, ny, nz) float32, all sources after shimming
     local_field_hz: np.ndarray  # (nx, ny, nz) float32, sources inside the brain only
     regions: tuple[RegionTruth, ...]  # first the whole brain (index 0)
+    label_table: tuple[Label, ...]  # what the labels mean
+    deformation: Deformation  # how far the head is from the template
 
     @property
     def echo_times_s(self) -> tuple[float, ...]:
@@ -55,7 +60,11 @@ class Head:
 
 
 def simulate_head(
-    age: float, *, seed: int | None = None, parameters: PhantomParameters | None = None
+    age: float,
+    *,
+    seed: int | None = None,
+    parameters: PhantomParameters | None = None,
+    regions: LabelAnatomy | None = None,
 ) -> Head:
     """Simulate a multi-echo gradient-echo scan of a head.
 
@@ -67,6 +76,8 @@ def simulate_head(
         Another seed is another subject; by default that of the parameters. The anatomy of
         a seed is the same at every resolution.
     parameters : PhantomParameters, optional
+    regions : LabelAnatomy, optional
+        What the brain is made of; by default the regions of the built-in atlas.
 
     Returns
     -------
@@ -92,7 +103,7 @@ def simulate_head(
         )
     anatomy_rng = np.random.default_rng([seed, 0])
     scan_rng = np.random.default_rng([seed, 1, parameters.scan])
-    anatomy = draw_anatomy(float(age), parameters, anatomy_rng)
+    anatomy = draw_anatomy(float(age), parameters, anatomy_rng, regions)
     factor = parameters.oversampling
     brain_mask = block_mean(anatomy.brain.astype(np.float32), factor) >= 0.5
     total_ppm, local_ppm = fields_of(anatomy, brain_mask, parameters)
@@ -123,6 +134,8 @@ def simulate_head(
         total_field_hz=total_field_hz,
         local_field_hz=hz * local_ppm,
         regions=region_truth(anatomy, chi, labels, brain_mask, parameters),
+        label_table=anatomy.regions.table,
+        deformation=measure_deformation(anatomy.warp, parameters.axes_mm(), brain_mask),
     )
 
 

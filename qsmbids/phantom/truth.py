@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmbids.atlas.geometry import label_table
+from qsmbids.atlas.geometry import Label
 from qsmbids.lifespan.prior import chi_at_age
 from qsmbids.phantom.anatomy import Anatomy
 from qsmbids.phantom.parameters import PhantomParameters
@@ -18,7 +18,7 @@ WHOLE_BRAIN = 'WholeBrain'
 class RegionTruth:
     """True susceptibility of one region; ppm relative to cerebrospinal fluid."""
 
-    index: int  # atlas label, 0 = whole brain
+    index: int  # label, 0 = whole brain
     name: str
     abbreviation: str
     hemisphere: str  # L, R or B
@@ -27,7 +27,7 @@ class RegionTruth:
     volume_mm3: float  # on the fine grid
     chi_data_ppm: float  # mean over the region's voxels of the data grid
     chi_fine_ppm: float  # mean over the region itself, on the fine grid
-    chi_curve_ppm: float  # age curve of the prior, without the subject's own deviation
+    chi_curve_ppm: float  # age curve, without the subject's own deviation; NaN without curve
 
 
 def data_labels(fine_labels: np.ndarray, factor: int) -> np.ndarray:
@@ -74,10 +74,9 @@ def region_truth(
     Returns
     -------
     tuple of RegionTruth
-        The whole brain, then every label of the atlas; NaN where a region has no voxel.
+        The whole brain, then every label of the anatomy; NaN where a region has no voxel.
     """
-    table = label_table()
-    size = max(label.index for label in table) + 1
+    table, size = anatomy.regions.table, anatomy.regions.size
     n_data, chi_data = _means(labels, chi, size)
     n_fine, chi_fine = _means(anatomy.labels, anatomy.chi_ppm, size)
     fine_volume = float(np.prod(parameters.fine_voxel_size_mm))
@@ -98,11 +97,16 @@ def region_truth(
             float(n_fine[label.index]) * fine_volume,
             float(chi_data[label.index]),
             float(chi_fine[label.index]),
-            float(chi_at_age(label.region, anatomy.age)),
+            _curve_value(anatomy, label),
         )
         for label in table
     ]  # fmt: skip
     return tuple(rows)
+
+
+def _curve_value(anatomy: Anatomy, label: Label) -> float:
+    curve = anatomy.regions.curve(label)
+    return float('nan') if curve is None else float(chi_at_age(curve, anatomy.age))
 
 
 def _means(labels: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
 
 from qsmbids import __version__
-from qsmbids.atlas.geometry import label_table
 from qsmbids.lifespan.prior import NOTICE
 from qsmbids.phantom.files import BIDS_VERSION, write_image, write_json, write_tsv
+from qsmbids.phantom.label_anatomy import LabelAnatomy, builtin_anatomy
 from qsmbids.phantom.simulate import Head
 from qsmbids.phantom.truth import RegionTruth
 
@@ -49,6 +49,7 @@ def write_truth(root: Path, label: str, head: Head) -> None:
         Description='True susceptibility, mean over each voxel, zero outside the brain',
         Units='ppm', SkullStripped=True, SusceptibilityReference=_REFERENCE,
         WholeBrainMean=round(head.whole_brain_chi_ppm, 7),
+        Deformation=asdict(head.deformation),
     )  # fmt: skip
     _save(
         anat, 'desc-truth_R2starmap', np.where(inside, head.r2star, 0), head,
@@ -66,7 +67,7 @@ def write_truth(root: Path, label: str, head: Head) -> None:
     write_tsv(
         Path(f'{anat}_desc-truth_dseg.tsv'),
         ('index', 'name', 'abbreviation', 'color'),
-        [(row.index, row.name, row.abbreviation, row.color) for row in label_table()],
+        [(row.index, row.name, row.abbreviation, row.color) for row in head.label_table],
     )
     _save(
         fmap, 'desc-total_fieldmap', head.total_field_hz, head,
@@ -83,15 +84,16 @@ def write_truth(root: Path, label: str, head: Head) -> None:
     _write_regions(Path(f'{anat}_desc-regions_Chimap'), head)
 
 
-def write_truth_furniture(root: Path) -> None:
+def write_truth_furniture(root: Path, regions: LabelAnatomy | None = None) -> None:
     """Write the files that describe the derivative data set."""
+    made_of = regions or builtin_anatomy()
     write_json(
         root / 'dataset_description.json',
         {
             'Name': 'Truth of the simulated heads',
             'BIDSVersion': BIDS_VERSION,
             'DatasetType': 'derivative',
-            'License': 'CC0',
+            'License': made_of.licence,
             'GeneratedBy': [{'Name': 'phantom', 'Version': __version__}],
             'DatasetLinks': {'raw': '../..'},
         },

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter
+
+from qsmbids.atlas.template import mni_template
 
 SPACING_MM = 40.0  # of the control points; features much smaller than a lobe are kept
 _EXTENT_MM = 160.0  # control points reach this far from the origin along each axis
@@ -30,6 +32,9 @@ _HEAD_MM = 90.0  # half the width of a head
 # largest allowed |du/dx|: 1 would be the limit at which the map could fold
 _MAX_STRETCH = 0.9
 _MAX_ITERATIONS = 100  # 0.9^100 of a few mm is far below any tolerance
+_FOLD_STEP_MM = 8.0  # where the Jacobian is looked at: a fifth of the spacing
+_ROUNDS = 4
+_BRAIN_STEP = 6  # voxels of 1 mm, where the displacement is looked at
 _TEMPLATE_CENTRE_MM = (0.0, -15.0, 2.0)  # of a head with neck, in MNI152 millimetres
 
 
@@ -140,6 +145,56 @@ def random_warp(age: float, rng: np.random.Generator, displacement_mm: float) ->
     coefficients = _random_coefficients(rng, displacement_mm)
     offset = np.asarray(_TEMPLATE_CENTRE_MM) + matrix @ shift
     return Warp(matrix, offset, coefficients)
+
+
+def with_greatest_displacement(warp: Warp, greatest_mm: float) -> Warp:
+    """Set how far the brain is displaced beyond what an affine map explains.
+
+    Parameters
+    ----------
+    warp : Warp
+        Drawn by :func:`random_warp`; its affine map is kept.
+    greatest_mm : float, mm
+        Greatest length of u in the brain.
+
+    Returns
+    -------
+    Warp
+        With u' = s (u - L), where L is the affine map that fits u best over the brain, so
+        that all of u' has to be undone by a deformable registration.
+
+    Raises
+    ------
+    ValueError
+        If the map could fold.
+    """
+    template = mni_template()
+    every = (slice(None, None, _BRAIN_STEP),) * 3
+    voxels = _BRAIN_STEP * np.argwhere(template.brain_mask[every])
+    in_template = voxels @ template.affine[:3, :3].T + template.affine[:3, 3]
+    # a cubic spline repeats an affine map if its coefficients are the map's values at the
+    # control points
+    points = np.stack(np.meshgrid(*[_knots()[2:-2]] * 3, indexing='ij'))
+    sized = replace(warp, coefficients=np.zeros_like(warp.coefficients))
+    u = warp
+    for _ in range(_ROUNDS):  # where the brain lies depends on the displacement itself
+        brain = sized.inverse_at(in_template)
+        design = np.c_[brain, np.ones(len(brain))]
+        fit, *_ = np.linalg.lstsq(design, u._displacement(brain), rcond=None)
+        affine = np.einsum('ij,i...->j...', fit[:3], points) + fit[3][:, None, None, None]
+        bent = replace(warp, coefficients=u.coefficients - affine)
+        greatest = np.linalg.norm(bent._displacement(brain), axis=1).max()
+        u = sized = replace(
+            warp, coefficients=bent.coefficients * greatest_mm / max(greatest, 1e-9)
+        )
+    axis = np.arange(-_EXTENT_MM, _EXTENT_MM + 1, _FOLD_STEP_MM)
+    if sized.jacobian([axis] * 3).min() <= 0:
+        raise ValueError(
+            f'a displacement of {greatest_mm:g} mm folds the head.\n'
+            'A head that is folded has no inverse map to the template.\n'
+            'Ask for a smaller displacement, or take another seed.'
+        )
+    return sized
 
 
 def head_size(age: float) -> float:
