@@ -14,6 +14,8 @@ REFERENCES = ('whole-brain', 'csf', 'csf-r2star', 'none')  # or the name of any 
 REFERENCES_WITHOUT_ATLAS = ('whole-brain', 'csf-r2star', 'none')
 BRAIN_MASKS = ('bet', 'threshold', 'quality', 'atlas', 'user')  # names in --mask
 REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
+AGE_INTERPOLATION = ('auto', 'on', 'off')
+HAEMATOCRIT = 0.40  # volume fraction of red cells in blood, adults of both sexes
 DEFAULT_SEED = 2018
 SHARED_STAGES = ('mask', 'contrast')  # several methods at once, one set of overrides
 
@@ -45,7 +47,12 @@ class Config:
     age_years: float | None = None
     strict_age: bool = False
     atlas: str = 'QSMLifespan'
+    atlas_cache: Path | None = None  # None: the environment or the installation
     cohort: str = ''
+    age_interpolation: str = 'auto'  # 'on', 'off', or on where cohorts share one space
+    haematocrit: float = HAEMATOCRIT
+    build_atlas: str = ''  # name of the atlas that the group level builds
+    atlas_licence: str = ''
     registration: str = 'standard'
     recon_only: bool = False
     cosmos: bool = False

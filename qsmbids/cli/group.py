@@ -28,4 +28,23 @@ def run_group_level(config: Config) -> int:
     for missing in result.missing:
         print(f'  missing: {missing}')
     print(f'Open {config.output_dir / "group.html"}')
-    return exit_codes.OK
+    return _build_atlas(config) if config.build_atlas else exit_codes.OK
+
+
+def _build_atlas(config: Config) -> int:
+    """Build an atlas of the participants; tables and page are there whatever comes of it."""
+    from qsmbids.atlas.errors import AtlasError
+    from qsmbids.cli.atlas_build import build_from_derivatives
+
+    print(f'\nBuilding the atlas {config.build_atlas}')
+    try:
+        return build_from_derivatives(
+            config.output_dir, name=config.build_atlas, licence=config.atlas_licence,
+            work_dir=config.work_dir / 'build_atlas', out=config.output_dir / 'atlases',
+            atlas_cache=config.atlas_cache, nprocs=config.nprocs, mem_gb=config.mem_gb,
+            seed=config.random_seed, plugin_file=config.plugin_file, verbose=config.verbose,
+            replace=True,
+        )  # fmt: skip
+    except AtlasError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.SOME_FAILED

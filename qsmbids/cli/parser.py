@@ -13,7 +13,14 @@ from pathlib import Path
 
 from qsmbids import __version__, methods
 from qsmbids.cli.reconstruction import add_methods, both, chosen_methods, read_params
-from qsmbids.config import DEFAULT_SEED, REFERENCES, REGISTRATION_PRESETS, Config
+from qsmbids.config import (
+    AGE_INTERPOLATION,
+    DEFAULT_SEED,
+    HAEMATOCRIT,
+    REFERENCES,
+    REGISTRATION_PRESETS,
+    Config,
+)
 from qsmbids.execution.limits import available_cpus, available_memory_gb
 
 _EPILOG = """\
@@ -78,7 +85,8 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
-        help='other derivatives to use: brain masks (*_desc-brain_mask) found there are taken',
+        help='other derivatives to use: brain masks (*_desc-brain_mask), marked lesions and veins '
+        '(*_label-lesion_mask, *_label-vein_mask ...)',
     )  # fmt: skip
     group.add_argument(
         *both('mask-derivatives'), type=Path, metavar='PATH',
@@ -122,7 +130,11 @@ def _add_reconstruction(group: argparse._ArgumentGroup) -> None:
 def _add_atlas(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--atlas', default='QSMLifespan', metavar='NAME|PATH',
-        help='the built-in atlas, or a folder in TemplateFlow layout with cohorts',
+        help='the built-in atlas, one that `qsmbids-atlas list` shows, or a folder of your own',
+    )  # fmt: skip
+    group.add_argument(
+        *both('atlas-cache'), type=Path, metavar='PATH',
+        help='where fetched atlases lie (default: $QSMBIDS_ATLAS_CACHE, or the installation)',
     )  # fmt: skip
     group.add_argument('--cohort', default='', metavar='N', help='cohort, instead of by age')
     group.add_argument(
@@ -130,9 +142,25 @@ def _add_atlas(group: argparse._ArgumentGroup) -> None:
         help='refuse an age that the atlas does not cover, instead of the nearest cohort',
     )  # fmt: skip
     group.add_argument(
+        *both('age-interpolation'), choices=AGE_INTERPOLATION, default='auto',
+        help='blend the two cohorts around an age; auto does it where cohorts share one space',
+    )  # fmt: skip
+    group.add_argument(
         '--registration', choices=REGISTRATION_PRESETS, default='standard',
         help='how much time to spend on registration',
     )  # fmt: skip
+    group.add_argument(
+        '--haematocrit', type=float, default=HAEMATOCRIT, metavar='FRACTION',
+        help='of the blood, for the oxygen saturation of veins that you mark',
+    )  # fmt: skip
+    group.add_argument(
+        *both('build-atlas'), default='', metavar='NAME',
+        help='at the group level, build an atlas of all participants into the output folder '
+        '(atlases/NAME); `qsmbids-atlas build` has more options',
+    )  # fmt: skip
+    group.add_argument(
+        *both('atlas-license'), default='', metavar='TEXT', help='terms of use of that atlas'
+    )
 
 
 def _add_execution(group: argparse._ArgumentGroup) -> None:
@@ -241,7 +269,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         age_years=args.age,
         strict_age=args.strict_age,
         atlas=args.atlas,
+        atlas_cache=args.atlas_cache.resolve() if args.atlas_cache else None,
         cohort=args.cohort,
+        age_interpolation=args.age_interpolation,
+        haematocrit=args.haematocrit,
+        build_atlas=args.build_atlas,
+        atlas_licence=args.atlas_license,
         registration=args.registration,
         recon_only=args.recon_only,
         cosmos=args.cosmos,
@@ -285,6 +318,12 @@ def _check_paths(
             parser.error(f'{option}: no such file: <{path}>')
     if args.age is not None and not 0 <= args.age <= 120:
         parser.error(f'--age {args.age:g} is not an age in years')
+    if args.build_atlas and not args.atlas_license:
+        parser.error('--build-atlas needs --atlas-license: the terms of use of the atlas')
+    if args.build_atlas and 'group' not in args.analysis_level:
+        parser.error('--build-atlas belongs to the group level')
+    if not 0 < args.haematocrit < 1:
+        parser.error(f'--haematocrit {args.haematocrit:g} is not a fraction between 0 and 1')
 
 
 def _labels(values: Sequence[str], prefix: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qsmbids import __version__
 from qsmbids.bids.dataset import other_version, prepare_dataset
@@ -14,24 +15,31 @@ from qsmbids.cli import exit_codes
 from qsmbids.config import Config
 from qsmbids.plan.models import MIN_ECHOES_R2STAR, Acquisition, Issue, Plan, Severity
 
+if TYPE_CHECKING:
+    from qsmbids.workflows.atlas_ages import AtlasAges
+
 MAX_THREADS = 8  # more gain nothing in transforms of this size
 
 
 def run_participants(config: Config) -> int:
     """Process the participants and return the exit code."""
     from qsmbids.plan.describe import describe
+    from qsmbids.workflows.atlas_ages import ages_outside, atlas_ages
 
     try:
         plan = make_the_plan(config)
-        warnings = _check_options(plan, config)
+        ages = atlas_ages(config)
+        warnings = (*_check_options(plan, config), *ages_outside(plan.acquisitions, ages, config))
     except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
     if config.dry_run:
         print(describe(plan, verbose=True))
+        _print_atlas(ages)
         _print_issues(warnings)
         return exit_codes.OK if plan.acquisitions else exit_codes.NOTHING_USABLE
     _banner(config, plan)
+    _print_atlas(ages)
     old = other_version(config.output_dir)
     if old:
         print(f'Note: the output folder holds results of qsmbids {old}; they are replaced.')
@@ -100,6 +108,14 @@ def _check_options(plan: Plan, config: Config) -> tuple[Issue, ...]:
 
         check_atlas_mask(plan.acquisitions, config)
     return check_options(plan.acquisitions, config)
+
+
+def _print_atlas(ages: AtlasAges | None) -> None:
+    if ages is not None:
+        print(f'Atlas: {ages.summary}')
+        for finding in ages.findings:
+            print(f'  {finding}')
+        print(flush=True)
 
 
 def _print_issues(issues: Sequence[Issue]) -> None:

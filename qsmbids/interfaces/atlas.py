@@ -41,7 +41,7 @@ class Register(Step):
         i = self.inputs
         registration = register_to_template(
             magnitude=Path(i.magnitude), chi=Path(i.chi), mask=Path(i.brain_mask),
-            chi_mask=Path(i.qsm_mask), template=_template(i.template), out_dir=folder / 'ants',
+            chi_mask=Path(i.qsm_mask), template=template_files(i.template), out_dir=folder / 'ants',
             t1w=Path(i.t1w) if i.t1w else None, preset=i.preset, seed=i.seed, threads=1,
         )  # fmt: skip
         return {
@@ -75,7 +75,7 @@ class WarpAtlas(Step):
         from qsmbids.atlas.transforms import labels_to_native, map_to_native
 
         i = self.inputs
-        template, reference = _template(i.template), Path(i.reference)
+        template, reference = template_files(i.template), Path(i.reference)
         inverse = [i.xfm_inverse]
         dseg, chi = folder / 'dseg.nii', folder / 'template_chi.nii'
         labels_to_native(inverse, template.dseg, reference, dseg)
@@ -109,7 +109,7 @@ class MapsToAtlas(Step):
         from qsmbids.atlas.transforms import map_to_template
 
         i = self.inputs
-        template, outputs = _template(i.template), {}
+        template, outputs = template_files(i.template), {}
         for key in ('chi', 'rss', 'r2star'):
             source = getattr(i, key)
             if isdefined(source):
@@ -119,5 +119,6 @@ class MapsToAtlas(Step):
         return outputs
 
 
-def _template(files: dict[str, str]) -> AtlasFiles:
+def template_files(files: dict[str, str]) -> AtlasFiles:
+    """Return the files of a cohort from what a node was given."""
     return AtlasFiles(**{key: Path(path) for key, path in files.items()})

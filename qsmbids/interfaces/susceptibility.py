@@ -149,6 +149,7 @@ class _ReferenceInputSpec(StepInputSpec):
 
 class _ReferenceOutputSpec(StepOutputSpec):
     chi = File(desc='referenced, ppm')
+    value = traits.Float(desc='ppm, what was subtracted')
 
 
 class Reference(Step):
@@ -187,6 +188,7 @@ class Reference(Step):
         }
         return {
             'chi': save(chi, affine, folder / 'chi.nii'),
+            'value': float(value),
             'record': {'reference': reference},
         }
 

@@ -208,6 +208,26 @@ def _reference(reference: Any) -> str:
     return text + '.'
 
 
+_PRIORS = (
+    'Its age curves are engineering priors, not published norms; their form follows published '
+    'work on the ageing brain [@li2014; @hallgren1958], their numbers are choices of this project.'
+)
+_ATLAS_ORIGIN = {
+    'QSMLifespan': (
+        ' Its geometry is an adult average at every age, derived from the Allen Human Reference '
+        f'Atlas [@ding2016] on the MNI152 template [@fonov2011]. {_PRIORS}'
+    ),
+    'QSMLifespanAllen': (
+        ' Its regions are those of the Allen Human Reference Atlas 3D 2020 [@ding2016] on the '
+        f'MNI152 template [@fonov2011], the same at every age. {_PRIORS}'
+    ),
+    'QSMLifespanCIT168': (
+        ' Its regions are those of CIT168 [@pauli2018], completed from the Allen Human Reference '
+        f'Atlas [@ding2016], on the MNI152 template [@fonov2011], the same at every age. {_PRIORS}'
+    ),
+}
+
+
 def _atlas(atlas: Mapping[str, Any], acquisition: Acquisition) -> str:
     text = f'Regions are those of the {literal(atlas.get("name", ""))} atlas'
     if atlas.get('cohort'):
@@ -218,14 +238,11 @@ def _atlas(atlas: Mapping[str, Any], acquisition: Acquisition) -> str:
     if acquisition.age_years is not None:
         text += f', chosen for an age of {acquisition.age_years.value:g} years'
     text += '.'
-    if atlas.get('name') == 'QSMLifespan':
-        text += (
-            ' Its geometry is an adult average at every age, derived from the Allen Human '
-            'Reference Atlas [@ding2016] on the MNI152 template [@fonov2011]. Its age curves are '
-            'engineering priors, not published norms; their form follows published work on the '
-            'ageing brain [@li2014; @hallgren1958], their numbers are choices of this project.'
-        )
-    return text
+    weights = atlas.get('cohort_weights')
+    if weights:
+        parts = [f'{weight:.2f} of cohort {literal(c)}' for c, weight in weights.items()]
+        text += f' The template was mixed from the cohorts around this age: {", ".join(parts)}.'
+    return text + _ATLAS_ORIGIN.get(str(atlas.get('name')), '')
 
 
 def _software(software: Mapping[str, Any]) -> str:

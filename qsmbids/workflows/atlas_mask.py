@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nipype import Node
 
     from qsmbids.workflows.acquisition import GraphBuilder
-    from qsmbids.workflows.atlas import AtlasChoice
+    from qsmbids.workflows.atlas_choice import AtlasChoice
 
 _NAMED = 3  # more keys in one sentence help nobody
 
@@ -72,6 +72,7 @@ def add_atlas_mask(
         AtlasMask, 'atlas_mask', [('mask', 'bet')], bytes_per_voxel=b.registration_bytes,
         template=dict(atlas.files), seed=b.config.random_seed,
     )  # fmt: skip
+    node.inputs.code_version += f' {atlas.stamp}'
     b.connect(load, 'rss', node, 'rss')
     b.connect(node, 'atlas_mask', mask, 'atlas_mask')
     return [node]

@@ -25,7 +25,7 @@ from qsmbids.interfaces.susceptibility import Reference
 from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition
 from qsmbids.workflows.acquisition import GraphBuilder, init_acquisition_wf, workflow_name
-from qsmbids.workflows.atlas import AtlasChoice
+from qsmbids.workflows.atlas_choice import AtlasChoice
 from qsmbids.workflows.outcome import atlas_label
 from qsmbids.workflows.settings import settings_of
 

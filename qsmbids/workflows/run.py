@@ -17,7 +17,7 @@ from qsmbids.execution.multiproc import SafeMultiProc
 from qsmbids.execution.progress import Progress, clock
 from qsmbids.plan.models import Acquisition, Plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf, workflow_name
-from qsmbids.workflows.atlas import choose_atlas
+from qsmbids.workflows.atlas_choice import choose_atlas
 from qsmbids.workflows.cosmos import add_cosmos
 from qsmbids.workflows.finish import finish
 from qsmbids.workflows.outcome import Outcome

@@ -7,7 +7,7 @@ import pytest
 from qsmbids.config import Config
 from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf
-from qsmbids.workflows.atlas import choose_atlas
+from qsmbids.workflows.atlas_choice import choose_atlas
 from qsmbids.workflows.atlas_mask import check_atlas_mask
 from qsmbids.workflows.settings import steps_of
 

@@ -21,7 +21,7 @@ from qsmbids.plan.cosmos import angles_deg, with_cosmos
 from qsmbids.plan.models import Participant
 from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf
-from qsmbids.workflows.atlas import AtlasChoice
+from qsmbids.workflows.atlas_choice import AtlasChoice
 from qsmbids.workflows.cosmos import add_cosmos, failures_of, init_cosmos_wf
 from qsmbids.workflows.cosmos_result import cosmos_result, quality_values
 from qsmbids.workflows.outcome import judge

@@ -7,7 +7,7 @@ import pytest
 from qsmbids.config import Config
 from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, workflow_name
-from qsmbids.workflows.atlas import choose_atlas
+from qsmbids.workflows.atlas_choice import choose_atlas
 from qsmbids.workflows.outcome import atlas_label, judge, promised_names
 from qsmbids.workflows.settings import steps_of
 
@@ -30,7 +30,10 @@ RECON = {
     'load', 'brain_mask', 'relaxometry', 'field_map', 'background', 'inversion', 'quality',
     'reference', 'figures_recon', 'ds_recon',
 }  # fmt: skip
-ATLAS = {'register', 'warp_atlas', 'regions', 'maps_to_atlas', 'figures_atlas', 'ds_atlas'}
+ATLAS = {
+    'age_template', 'register', 'warp_atlas', 'regions', 'maps_to_atlas', 'figures_atlas',
+    'ds_atlas',
+}  # fmt: skip
 
 
 def test_one_node_per_step(acquisition, config):
