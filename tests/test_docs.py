@@ -23,7 +23,7 @@ def test_every_method_can_be_loaded(method):
 
 
 def test_columns_of_the_region_table_are_explained():
-    from qsmbids.atlas.regions import COLUMNS
+    from qsmbids.atlas.region_columns import COLUMNS
 
-    text = (DOCS / 'outputs.md').read_text(encoding='utf-8')
+    text = (DOCS / 'regions.md').read_text(encoding='utf-8')
     assert [c.name for c in COLUMNS if f'`{c.name}`' not in text] == []

@@ -1,63 +1,40 @@
-"""Numbers per region of a map: the rows of the region table and what its columns mean.
+"""Numbers per region of a map: the rows of the region table.
 
 Every statistic is taken over all voxels of a region that lie in the reliable mask, whatever
 their sign; zeros inside the mask are data. The table therefore equals what anybody gets
-from the saved map, labels and mask.
+from the saved map, labels and mask. Columns that leave voxels out say so in their name:
+``trimmed_``, ``core_``, ``positive_``, ``high_``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from qsmbids.atlas.asymmetry import asymmetry_of, find_pairs
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.geometry import Label
+from qsmbids.atlas.region_columns import MIN_COVERAGE, columns_of
+from qsmbids.atlas.region_noise import FieldNoise, Slices
+from qsmbids.atlas.region_statistics import (
+    MIN_CORE_VOXELS,
+    above,
+    describe,
+    entropy_bits,
+    erode_once,
+    mean_or_nan,
+    weighted_mean,
+)
 
-MIN_COVERAGE = 0.5  # below it statistics are n/a; the limit of XCP-D
 WHOLE_BRAIN = Label(0, 'WholeBrain', 'WB', 'B', 'whole brain', '#ffffff', 'WholeBrain')
 
+_NAN = float('nan')
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table; ``{unit}`` stands for the unit of the map."""
-
-    name: str
-    unit: str
-    description: str
-
-
-COLUMNS = (
-    Column('index', '', 'Value of the region in the label image; 0 is the whole brain'),
-    Column('name', '', 'Name of the region with hemisphere'),
-    Column('abbreviation', '', 'Short name'),
-    Column('hemisphere', '', 'L left, R right, B both or midline'),
-    Column('group', '', 'Kind of region'),
-    Column('n_voxels', '', 'Voxels of the region inside the reliable mask'),
-    Column('volume_mm3', 'mm^3', 'Volume of these voxels'),
-    Column(
-        'coverage',
-        '',
-        'Fraction of the voxels of the region that are inside the reliable mask; below '
-        f'{MIN_COVERAGE:g} the statistics are n/a',
-    ),
-    Column('mean', '{unit}', 'Arithmetic mean'),
-    Column('median', '{unit}', 'Median'),
-    Column('sd', '{unit}', 'Standard deviation between voxels (n - 1)'),
-    Column('p5', '{unit}', '5th percentile'),
-    Column('p95', '{unit}', '95th percentile'),
-    Column('max', '{unit}', 'Largest value'),
-    Column(
-        'total', '{unit}*mm^3', 'Mean times volume; for susceptibility the total susceptibility'
-    ),
-)
-UNREFERENCED = Column(
-    'mean_unreferenced', '{unit}', 'Mean of the map before a reference was subtracted'
-)
-_STATISTICS = ('mean', 'median', 'sd', 'p5', 'p95', 'max', 'total')
+Row = dict[str, Any]
 
 
 def region_table(
@@ -68,8 +45,12 @@ def region_table(
     reliable_mask: np.ndarray,
     *,
     brain_mask: np.ndarray | None = None,
+    kind: str = 'chi',
+    reference: str = '',
     reference_value: float | None = None,
-) -> list[dict[str, Any]]:
+    thresholds: Mapping[int, float] | None = None,
+    noise: FieldNoise | None = None,
+) -> list[Row]:
     """Measure a map in every region.
 
     Parameters
@@ -85,14 +66,23 @@ def region_table(
         Where the map can be trusted. Voxels that are not finite never can.
     brain_mask : (nx, ny, nz) bool, optional
         The whole brain, of which the first row is made; by default the reliable mask.
-    reference_value : float, optional
-        What was subtracted from the map; adds the column ``mean_unreferenced``.
+    kind : 'chi' or 'r2star'
+        Which columns the table has; what follows is for susceptibility.
+    reference : str
+        In words: the region whose mean is zero.
+    reference_value : float, ppm, optional
+        What was subtracted from the map; without it ``mean_unreferenced`` is NaN.
+    thresholds : mapping of int to float, ppm, optional
+        Value in the label image to the threshold of its high-iron subregion.
+    noise : FieldNoise, optional
+        Noise of the field that the map was made from.
 
     Returns
     -------
     list of dict
-        The whole brain first, then the regions in the order of the table. Statistics are
-        NaN where the coverage is below ``MIN_COVERAGE`` or there is no voxel.
+        The whole brain first, then the regions in the order of the table, all with the
+        columns of ``columns_of(kind)``. Statistics are NaN where the coverage is below
+        ``MIN_COVERAGE`` or there is no voxel, and where what they need was not given.
 
     Raises
     ------
@@ -107,84 +97,121 @@ def region_table(
     >>> rows[1]['mean'], rows[1]['volume_mm3'], rows[1]['total']
     (2.0, 4.0, 8.0)
     """
+    _check_shapes(image, labels, reliable_mask, brain_mask, noise)
+    reliable = reliable_mask.astype(bool) & np.isfinite(image)
+    whole = reliable if brain_mask is None else brain_mask.astype(bool)
+    columns = [column.name for column in columns_of(kind)]
+    measured = _Map(
+        image, reliable, voxel_volume_mm3, kind, reference_value, thresholds or {}, noise
+    )
+    nowhere = (slice(0, 0),) * 3
+    (box,) = ndimage.find_objects(whole.view(np.uint8)) or [nowhere]
+    rows = [_measure(WHOLE_BRAIN, whole[box], box, measured)]
+    boxes = ndimage.find_objects(labels)
+    for label in label_table:
+        box = boxes[label.index - 1] if 0 < label.index <= len(boxes) else None
+        box = box or nowhere  # the region is not in the image
+        rows.append(_measure(label, labels[box] == label.index, box, measured))
+    for left, right in find_pairs(label_table):
+        difference = asymmetry_of(rows[1 + left], rows[1 + right])
+        rows[1 + left] |= difference
+        rows[1 + right] |= difference
+    same = {
+        'reference': reference,
+        'reference_value': _NAN if reference_value is None else reference_value,
+    }
+    return [{name: (row | same).get(name, _NAN) for name in columns} for row in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """A map with all that its regions are measured with."""
+
+    image: np.ndarray
+    reliable: np.ndarray
+    voxel_volume_mm3: float
+    kind: str
+    reference_value: float | None
+    thresholds: Mapping[int, float]
+    noise: FieldNoise | None
+
+
+def _measure(label: Label, inside: np.ndarray, box: Slices, measured: _Map) -> Row:
+    """Return the row of one region as far as it can be measured."""
+    counted = inside & measured.reliable[box]
+    n, n_all = int(counted.sum()), int(inside.sum())
+    row: Row = {
+        'index': label.index,
+        'name': label.name,
+        'abbreviation': label.abbreviation,
+        'hemisphere': label.hemisphere,
+        'group': label.group,
+        'n_voxels': n,
+        'volume_mm3': n * measured.voxel_volume_mm3,
+        'coverage': n / n_all if n_all else _NAN,
+        'mean': _NAN,
+    }
+    if n == 0 or row['coverage'] < MIN_COVERAGE:
+        return row
+    values = measured.image[box][counted].astype(np.float64)
+    ordered = np.sort(values)
+    core = measured.image[box][erode_once(inside) & counted]
+    row |= describe(ordered)
+    row |= {
+        'core_mean': mean_or_nan(core, MIN_CORE_VOXELS),
+        'core_n': core.size,
+        'total': row['mean'] * row['volume_mm3'],
+    }
+    if measured.kind == 'chi':
+        row |= _signed(ordered)
+        if measured.reference_value is not None:
+            row['mean_unreferenced'] = row['mean'] + measured.reference_value
+        if label.index in measured.thresholds:
+            threshold = measured.thresholds[label.index]
+            row |= _high_iron(ordered, threshold, measured.voxel_volume_mm3)
+        if measured.noise is not None:
+            row['weighted_mean'] = weighted_mean(values, measured.noise.sd_ppm[box][counted])
+            if label is not WHOLE_BRAIN:
+                row['mean_uncertainty'] = measured.noise.sd_of_mean(counted, box)
+    return row
+
+
+def _signed(ordered: np.ndarray) -> Row:
+    positive = above(ordered, 0.0)
+    return {
+        'positive_mean': mean_or_nan(positive),
+        'positive_fraction': positive.size / ordered.size,
+        'entropy': entropy_bits(ordered),
+    }
+
+
+def _high_iron(ordered: np.ndarray, threshold: float, voxel_volume_mm3: float) -> Row:
+    high = above(ordered, threshold)
+    return {
+        'high_threshold': threshold,
+        'high_n': high.size,
+        'high_fraction': high.size / ordered.size,
+        'high_mean': mean_or_nan(high),
+        'high_volume_mm3': high.size * voxel_volume_mm3,
+        'high_total': float(high.sum()) * voxel_volume_mm3,
+    }
+
+
+def _check_shapes(
+    image: np.ndarray,
+    labels: np.ndarray,
+    reliable_mask: np.ndarray,
+    brain_mask: np.ndarray | None,
+    noise: FieldNoise | None,
+) -> None:
     shapes = {image.shape, labels.shape, reliable_mask.shape}
     if brain_mask is not None:
         shapes.add(brain_mask.shape)
+    if noise is not None:
+        shapes.add(noise.sd_ppm.shape)
     if len(shapes) != 1:
         raise AtlasError(
             f'map, labels and masks have different shapes: {sorted(shapes)}.',
             'They are read voxel by voxel.',
             'Bring them to one grid.',
         )
-    reliable = reliable_mask.astype(bool) & np.isfinite(image)
-    whole = reliable if brain_mask is None else brain_mask.astype(bool)
-    boxes = ndimage.find_objects(labels)
-    rows = []
-    for label in (WHOLE_BRAIN, *label_table):
-        if label is WHOLE_BRAIN:
-            inside, values = whole, image[whole & reliable]
-        else:
-            box = boxes[label.index - 1] if 0 < label.index <= len(boxes) else None
-            box = box or (slice(0, 0),) * 3  # the region is not in the image
-            inside = labels[box] == label.index
-            values = image[box][inside & reliable[box]]
-        row = _identity(label) | _measure(values, int(inside.sum()), voxel_volume_mm3)
-        if reference_value is not None:
-            row['mean_unreferenced'] = row['mean'] + reference_value
-        rows.append(row)
-    return rows
-
-
-def data_dictionary(unit: str, reference: str, *, unreferenced: bool = False) -> dict[str, Any]:
-    """Return the JSON sidecar of a region table.
-
-    Parameters
-    ----------
-    unit : str
-        Of the map: ``ppm`` or ``1/s``.
-    reference : str
-        In words: what the map is referenced to, or '' for maps without reference.
-    unreferenced : bool
-        Whether the table has the column ``mean_unreferenced``.
-    """
-    columns = (*COLUMNS, UNREFERENCED) if unreferenced else COLUMNS
-    content: dict[str, Any] = {'Reference': reference} if reference else {}
-    for column in columns:
-        entry = {'Description': column.description}
-        if column.unit:
-            entry['Units'] = column.unit.format(unit=unit)
-        content[column.name] = entry
-    return content
-
-
-def _identity(label: Label) -> dict[str, Any]:
-    return {
-        'index': label.index,
-        'name': label.name,
-        'abbreviation': label.abbreviation,
-        'hemisphere': label.hemisphere,
-        'group': label.group,
-    }
-
-
-def _measure(values: np.ndarray, n_all: int, voxel_volume_mm3: float) -> dict[str, Any]:
-    n = values.size
-    coverage = n / n_all if n_all else float('nan')
-    row: dict[str, Any] = {
-        'n_voxels': n,
-        'volume_mm3': n * voxel_volume_mm3,
-        'coverage': coverage,
-    }
-    if n == 0 or coverage < MIN_COVERAGE:
-        return row | dict.fromkeys(_STATISTICS, float('nan'))
-    values = values.astype(np.float64)
-    p5, median, p95 = np.percentile(values, (5, 50, 95))
-    return row | {
-        'mean': float(values.mean()),
-        'median': float(median),
-        'sd': float(values.std(ddof=1)) if n > 1 else float('nan'),
-        'p5': float(p5),
-        'p95': float(p95),
-        'max': float(values.max()),
-        'total': float(values.mean()) * n * voxel_volume_mm3,
-    }

@@ -11,7 +11,14 @@ import numpy as np
 from nipype.interfaces.base import File, isdefined, traits
 
 from qsmbids.bids.dataset import to_tsv
-from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec, load, load_mask
+from qsmbids.interfaces.base import (
+    Step,
+    StepInputSpec,
+    StepOutputSpec,
+    grid_of,
+    load,
+    load_mask,
+)
 
 
 class _RegionsInputSpec(StepInputSpec):
@@ -22,6 +29,16 @@ class _RegionsInputSpec(StepInputSpec):
     qsm_mask = File(exists=True, mandatory=True)
     labels = traits.List(traits.Dict, mandatory=True, desc='label table')
     region = traits.Str(mandatory=True, desc='reference of the map, in words')
+    reference_value = traits.Float(desc='ppm that were subtracted')
+    field_noise = File(
+        exists=True, requires=['hz_per_ppm', 'b0_direction'], desc='Hz; for uncertainties'
+    )
+    hz_per_ppm = traits.Float(desc='imaging frequency in MHz')
+    b0_direction = traits.List(traits.Float, desc='unit vector in voxel axes')
+    age = traits.Float(desc='years; for the thresholds of high iron')
+    curve_offset_ppm = traits.Float(
+        0.0, usedefault=True, desc='brings the age curves to the reference of the map'
+    )
 
 
 class _RegionsOutputSpec(StepOutputSpec):
@@ -40,30 +57,54 @@ class Regions(Step):
         """Write a table for each map."""
         i = self.inputs
         brain = load_mask(i.brain_mask)
-        maps = [('chi', 'ppm', load_mask(i.qsm_mask), i.region)]
-        if isdefined(i.r2star):
-            maps.append(('r2star', '1/s', brain, ''))
-        return {
-            f'regions_{key}': self._table(folder, key, unit, reliable, brain, reference)
-            for key, unit, reliable, reference in maps
+        outputs = {
+            'regions_chi': self._table(
+                folder, 'chi', 'ppm', load_mask(i.qsm_mask), brain, **self._about_chi()
+            )
         }
+        if isdefined(i.r2star):
+            outputs['regions_r2star'] = self._table(folder, 'r2star', '1/s', brain, brain)
+        return outputs
 
-    def _table(
-        self, folder: Path, key: str, unit: str, reliable: np.ndarray, brain: np.ndarray,
-        reference: str,
-    ) -> str:  # fmt: skip
-        from qsmbids.atlas.geometry import Label
-        from qsmbids.atlas.regions import data_dictionary, region_table
+    def _about_chi(self) -> dict[str, Any]:
+        """Return what is known of a susceptibility map beyond its voxels."""
+        from qsmbids.atlas.high_iron import high_iron_thresholds
+        from qsmbids.atlas.region_noise import FieldNoise
 
         i = self.inputs
-        image = nib.load(getattr(i, key))
+        about: dict[str, Any] = {'reference': i.region}
+        if isdefined(i.reference_value):
+            about['reference_value'] = i.reference_value
+        if isdefined(i.age):
+            about['thresholds'] = high_iron_thresholds(i.age, self._labels(), i.curve_offset_ppm)
+        if isdefined(i.field_noise):
+            grid = grid_of(i.field_noise, i.b0_direction)
+            about['noise'] = FieldNoise.from_hz(load(i.field_noise), i.hz_per_ppm, grid)
+        return about
+
+    def _labels(self) -> list[Any]:
+        from qsmbids.atlas.geometry import Label
+
+        return [Label(**row) for row in self.inputs.labels]
+
+    def _table(
+        self, folder: Path, kind: str, unit: str, reliable: np.ndarray, brain: np.ndarray,
+        **about: Any,
+    ) -> str:  # fmt: skip
+        from qsmbids.atlas.region_columns import data_dictionary
+        from qsmbids.atlas.regions import region_table
+
+        i = self.inputs
+        image = nib.load(getattr(i, kind))
         labels = np.rint(np.asanyarray(nib.load(i.dseg).dataobj)).astype(np.int32)
         rows = region_table(
-            load(getattr(i, key)), labels, [Label(**row) for row in i.labels],
+            load(getattr(i, kind)), labels, self._labels(),
             float(abs(np.linalg.det(image.affine[:3, :3]))), reliable, brain_mask=brain,
+            kind=kind, **about,
         )  # fmt: skip
-        path = folder / f'regions_{key}.tsv'
+        path = folder / f'regions_{kind}.tsv'
         path.write_text(to_tsv(rows, list(rows[0])), encoding='utf-8')
-        dictionary = json.dumps(data_dictionary(unit, reference), indent=2) + '\n'
-        path.with_suffix('.json').write_text(dictionary, encoding='utf-8')
+        dictionary = data_dictionary(kind, unit, about.get('reference', ''))
+        text = json.dumps(dictionary, indent=2) + '\n'
+        path.with_suffix('.json').write_text(text, encoding='utf-8')
         return str(path)

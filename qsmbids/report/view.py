@@ -20,9 +20,11 @@ from qsmbids.qsm.grid import Grid
 from qsmbids.qsm.mask_grammar import MASK_NAMES, parse_mask
 from qsmbids.report import agecurves
 from qsmbids.report.chart import chart_svg
+from qsmbids.report.lesions import marking_view
 from qsmbids.report.markdown import references_html, to_html
 from qsmbids.report.methods import methods_text
 from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
+from qsmbids.report.regions import fold_regions, regions_view
 from qsmbids.report.values import column_words, duration, fixed, number, significant
 
 BUILTIN_ATLAS = 'QSMLifespan'
@@ -53,6 +55,7 @@ def acquisition_view(result: AcquisitionResult, number_on_page: int) -> dict[str
         offset_ppm=result.curve_offset_ppm,
         reference=str(result.reference.get('region', '')),
     )
+    regions = regions_view(result, _age(result))
     text = methods_text(acquisition, result.settings) if acquisition else ''
     view = {
         'prefix': prefix,
@@ -63,8 +66,10 @@ def acquisition_view(result: AcquisitionResult, number_on_page: int) -> dict[str
         'issues': [issue_view(i) for i in acquisition.issues] if acquisition else [],
         'figures': figures,
         'qc': [qc_view(value) for value in result.qc],
-        'regions': regions_view(result),
+        'regions': regions,
+        'region_parts': fold_regions(regions),
         'has_r2star': bool(result.regions_r2star),
+        'markings': [marking_view(marking) for marking in result.markings],
         'charts': [(group, [chart_svg(c) for c in found]) for group, found in charts.items()],
         'curve_notice': agecurves.NOTICE,
         'reference': reference,
@@ -165,39 +170,6 @@ def qc_view(value: QCValue) -> dict[str, Any]:
         'known': value.known,
         'meaning': value.meaning,
     }
-
-
-def regions_view(result: AcquisitionResult) -> list[dict[str, Any]]:
-    """Return the region table with the value of the age curve beside each mean."""
-    age = _age(result)
-    relaxation = {str(r.get('index')): r for r in result.regions_r2star}
-    rows = []
-    for row in result.regions:
-        mean, expected = number(row.get('mean')), math.nan
-        if age is not None:
-            region = agecurves.region_name(row)
-            expected = agecurves.expected_chi(region, age, result.curve_offset_ppm)
-        r2star = relaxation.get(str(row.get('index')), {})
-        coverage = number(row.get('coverage'))
-        cells = [
-            _cell(mean, fixed(mean)),
-            _cell(row.get('sd'), fixed(row.get('sd'))),
-            _cell(row.get('median'), fixed(row.get('median'))),
-            _cell(expected, fixed(expected)),
-            _cell(mean - expected, fixed(mean - expected, sign=True)),
-            _cell(row.get('n_voxels'), significant(row.get('n_voxels'))),
-            _cell(coverage, '–' if math.isnan(coverage) else f'{100 * coverage:.0f} %'),
-        ]
-        if result.regions_r2star:
-            cells.append(_cell(r2star.get('mean'), fixed(r2star.get('mean'), 1)))
-        rows.append({
-            'name': agecurves.split_name(agecurves.region_name(row)),
-            'side': {'L': 'left', 'R': 'right'}.get(str(row.get('hemisphere')), ''),
-            'group': str(row.get('group') or ''),
-            'cells': cells,
-            'low_coverage': coverage < 0.5,
-        })  # fmt: skip
-    return rows
 
 
 def atlas_view(atlas: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,11 +308,6 @@ def _units(acquisition: Acquisition, kind: str) -> str:
     return 'rad' if in_radians else 'arbitrary, scaled to rad'
 
 
-def _cell(value: Any, text: str) -> dict[str, Any]:
-    found = number(value)
-    return {'sort': '' if math.isnan(found) else f'{found:.9g}', 'text': text}
-
-
 def _age(result: AcquisitionResult) -> float | None:
     if result.acquisition is not None and result.acquisition.age_years is not None:
         return float(result.acquisition.age_years.value)
@@ -358,6 +325,7 @@ def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         ('r2star', 'R2*', 'r2star' in figures),
         ('registration', 'Atlas', 'registration' in figures),
         ('regions', 'Regions', bool(view['regions'])),
+        ('markings', 'Lesions and veins', bool(view['markings'])),
         ('qc', 'Quality', bool(view['qc'])),
         ('methods', 'Methods', bool(view['methods'])),
     ]
