@@ -100,7 +100,16 @@ def blend_templates(
                     'Use --age-interpolation off.',
                 )
         pairs = list(zip(paths, weights, strict=True))
-        image = sum(np.float32(weight) * read_image(path)[0] for path, weight in pairs)
+        image = sum(
+            np.float32(weight) * (read_image(path)[0] if kind == 'chi' else _to_unit(path))
+            for path, weight in pairs
+        )
         affine = read_image(own.chi)[1]
         mixed[kind] = write_image(folder / f'template_{kind}.nii', image, affine, _MNI)
     return AtlasFiles(mask=own.mask, dseg=own.dseg, **mixed)
+
+
+def _to_unit(path: Path) -> np.ndarray:
+    """Return an image of arbitrary unit with its bright tissue at 1: bins may differ in scale."""
+    image = read_image(path)[0]
+    return image / np.float32(np.percentile(image[image > 0], 99))

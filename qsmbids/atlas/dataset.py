@@ -136,6 +136,12 @@ def open_atlas(path: Path | str) -> Atlas:
         )
     template = templates[0]
     description = _read_json(template / 'template_description.json')
+    if not template.name.removeprefix('tpl-').isalnum():
+        raise AtlasError(
+            f'the name of the atlas in {template} is not made of letters and digits.',
+            'It becomes part of BIDS file names, which allow nothing else.',
+            'Rename the folder tpl-<name> and the files in it.',
+        )
     return Atlas(
         name=template.name.removeprefix('tpl-'),
         root=template.parent,

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     prepare_environment(folder / 'work', args.seed)
     try:
-        simulate(bids, args.ages, args.voxel_size, args.seed)
+        simulate(bids, args.ages, args.voxel_size, args.seed, out)
     except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
@@ -83,8 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def simulate(bids: Path, ages: Sequence[float], voxel_size: float | None, seed: int) -> None:
-    """Write the dataset, unless the same one is there already.
+def simulate(
+    bids: Path, ages: Sequence[float], voxel_size: float | None, seed: int, out: Path
+) -> None:
+    """Write the dataset, unless the same one is there already; another one takes ``out`` along.
 
     Raises
     ------
@@ -105,6 +107,7 @@ def simulate(bids: Path, ages: Sequence[float], voxel_size: float | None, seed: 
             print(f'Using the simulated dataset in {bids}\n')
             return
         shutil.rmtree(bids)  # an earlier demo with other settings
+        shutil.rmtree(out, ignore_errors=True)
     print(f'Simulating {len(ages)} people of {", ".join(f"{a:g}" for a in ages)} years in {bids}')
     begin = time.monotonic()
     fft.set_workers(available_cpus())
@@ -119,9 +122,10 @@ def _show(fraction: float, text: str) -> None:
 
 def compare(bids: Path, out: Path) -> int:
     """Print recovered against true susceptibility of the deep grey nuclei of each person."""
-    good = True
+    tables = sorted(out.glob('sub-*/anat/*_desc-regions_Chimap.tsv'))
+    good = bool(tables)
     print('\nRecovered against true susceptibility, ppb, both referenced to the whole brain')
-    for table in sorted(out.glob('sub-*/anat/*_desc-regions_Chimap.tsv')):
+    for table in tables:
         good &= _compare_one(table, bids)
     state = 'as promised' if good else 'OUTSIDE what the demo promises'
     low, high = SLOPE_RANGE

@@ -28,7 +28,7 @@ def run_participants(config: Config) -> int:
 
     try:
         plan = make_the_plan(config)
-        ages = atlas_ages(config)
+        ages = atlas_ages(plan.acquisitions, config)
         warnings = (*_check_options(plan, config), *ages_outside(plan.acquisitions, ages, config))
     except ValueError as error:
         print(error, file=sys.stderr)

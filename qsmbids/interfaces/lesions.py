@@ -42,7 +42,7 @@ class Markings(Step):
         """Measure each marking; whatever else is marked is kept out of its surroundings."""
         i = self.inputs
         affine, chi, reliable = nib.load(i.chi).affine, load(i.chi), load_mask(i.qsm_mask)
-        images = [load_marking(m['path']) for m in i.markings]
+        images = [load_marking(m['path'], discrete=m['discrete']) for m in i.markings]
         marked = np.any([image > 0 for image in images], axis=0)
         tables, found, written = [], {}, {}
         for marking, image in zip(i.markings, images, strict=True):
@@ -78,11 +78,15 @@ class Markings(Step):
         return rows, lesions.LESION_COLUMNS, lesions.lesion_settings(i.atlas or '')
 
 
-def load_marking(path: str) -> np.ndarray:
+def load_marking(path: str, *, discrete: bool) -> np.ndarray:
     """Return a marking as whole numbers, (nx, ny, nz) int32.
 
-    Values are rounded, so that a mask with soft edges counts from one half; what is not above
-    0 is nothing.
+    A mask is 1 inside, that is from half of its largest value on (soft edges, or 255 for
+    inside), and 0 elsewhere. Labels (``discrete``) are rounded; what is not above 0 is nothing.
     """
     data = np.asanyarray(nib.load(path).dataobj)
-    return np.maximum(np.rint(data), 0).astype(np.int32).reshape(data.shape[:3])
+    data = data.reshape(data.shape[:3])
+    if discrete:
+        return np.maximum(np.rint(data), 0).astype(np.int32)
+    highest = data.max()
+    return ((data >= highest / 2) & (data > 0)).astype(np.int32)

@@ -19,7 +19,7 @@ J Neurochem 1958;3:41-51. https://doi.org/10.1111/j.1471-4159.1958.tb12607.x
 Li W, et al. Hum Brain Mapp 2014;35:2698-2713. https://doi.org/10.1002/hbm.22360
 Min K, et al. A human brain atlas of chi-separation for normative iron and myelin
 distributions. NMR Biomed 2024. https://doi.org/10.1002/nbm.5226
-Jain V, et al. Magn Reson Med 2012;68:863-869 (blood).
+Jain V, et al. Magn Reson Med 2012;68:863-867 (blood).
 Shin HG, et al. NeuroImage 2021;240:118371. https://doi.org/10.1016/j.neuroimage.2021.118371
 """
 

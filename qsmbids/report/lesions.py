@@ -70,7 +70,7 @@ def marking_view(marking: Mapping[str, Any]) -> dict[str, Any]:
         caption += (
             f'{signs.count("paramagnetic")} paramagnetic, {signs.count("diamagnetic")} '
             f'diamagnetic, {signs.count("mixed")} mixed; {flags.count("yes")} with a paramagnetic '
-            f'rim, {flags.count("n/a")} too small to tell.'
+            f'rim, {flags.count("n/a")} could not be tested for one.'
         )
     return {
         'title': title,

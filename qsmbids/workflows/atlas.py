@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qsmbids.atlas.blend import VERSION as BLEND_VERSION
+from qsmbids.atlas.regions import VERSION as REGIONS_VERSION
+from qsmbids.atlas.register import VERSION as REGISTER_VERSION
 from qsmbids.interfaces.age_template import AgeTemplate
 from qsmbids.interfaces.atlas import MapsToAtlas, Register, WarpAtlas
 from qsmbids.interfaces.regions import Regions
@@ -25,6 +27,7 @@ def add_registration(b: GraphBuilder, atlas: AtlasChoice, nodes: dict) -> list[N
         Register, 'register', bytes_per_voxel=b.registration_bytes,
         t1w=b.acquisition.t1w, preset=config.registration, seed=config.random_seed,
     )  # fmt: skip
+    register.inputs.code_version += f' register-{REGISTER_VERSION}'
     for trait, key in (
         ('magnitude', 'rss'), ('chi', 'chi_raw'), ('brain_mask', 'brain_mask'),
         ('qsm_mask', 'qsm_mask'),
@@ -71,6 +74,7 @@ def add_regions(b: GraphBuilder, atlas: AtlasChoice, nodes: dict) -> list[Node]:
         Regions, 'regions', bytes_per_voxel=60, labels=[dict(row) for row in atlas.labels],
         region=b.config.reference, **_about_the_person(b, atlas),
     )  # fmt: skip
+    regions.inputs.code_version += f' regions-{REGIONS_VERSION}'
     normalise = b.node(MapsToAtlas, 'maps_to_atlas', bytes_per_voxel=60)
     _give_template(b, atlas, nodes, normalise)
     b.connect(*nodes['xfm_forward'], normalise, 'xfm_forward')

@@ -39,8 +39,8 @@ class AtlasAges:
         return f'{self.name}, {n} cohort{"s" * (n > 1)}, {low:g} to {high:g} years'
 
 
-def atlas_ages(config: Config) -> AtlasAges | None:
-    """Return the ages that the atlas of a run covers; None without an atlas.
+def atlas_ages(acquisitions: Sequence[Acquisition], config: Config) -> AtlasAges | None:
+    """Return the ages that the atlas of a run covers; None if the run needs no atlas.
 
     Nothing is written, so that a dry run can tell.
 
@@ -49,7 +49,8 @@ def atlas_ages(config: Config) -> AtlasAges | None:
     AtlasError
         If there is no such atlas, or it is broken.
     """
-    if config.recon_only:
+    with_phase = any(a.phase_scaling is not None for a in acquisitions)
+    if config.recon_only or config.reports_only or not with_phase:
         return None
     if config.atlas == BUILTIN:
         return AtlasAges(BUILTIN, cohort_bins())
@@ -82,7 +83,10 @@ def ages_outside(
         age = None if known is None or known.value is None else float(known.value)
         if acquisition.phase_scaling is None:
             continue  # no susceptibility, so no atlas
-        note = pick_cohort(ages.cohorts, age, config.strict_age)[1]
+        try:
+            note = pick_cohort(ages.cohorts, age, config.strict_age)[1]
+        except ValueError as error:
+            raise ValueError(f'{acquisition.key}: {error}') from None
         if note and age is not None:
             found.append(
                 Issue(

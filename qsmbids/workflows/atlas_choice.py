@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,13 +15,15 @@ import numpy as np
 from qsmbids.atlas.blend import age_weights
 from qsmbids.atlas.builtin import NAME as BUILTIN
 from qsmbids.atlas.builtin import write_builtin
-from qsmbids.atlas.cohorts import Cohort, pick_cohort
+from qsmbids.atlas.cohorts import Cohort, cohort_findings, pick_cohort
 from qsmbids.atlas.dataset import Atlas, AtlasFiles, open_atlas
+from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.images import read_image
 from qsmbids.atlas.store import find_atlas
 from qsmbids.bids.dataset import write_atlas_description
 from qsmbids.config import REFERENCES, REFERENCES_WITHOUT_ATLAS, Config
 from qsmbids.plan.models import Acquisition
+from qsmbids.workflows.outcome import atlas_label
 
 CSF_REGION = 'LateralVentricle'
 
@@ -80,7 +83,7 @@ def choose_atlas(acquisitions: Sequence[Acquisition], config: Config) -> dict[st
     weights = {a.key: _weights(a, cohorts[a.key][0], atlas, config) for a in wanted}
     needed = {label for mix in weights.values() for label in mix}
     needed |= {cohort.label for cohort, _ in cohorts.values()}
-    if atlas.name == BUILTIN:
+    if atlas.root.is_relative_to(config.work_dir):  # the built-in one; never a copy of others
         write_builtin(atlas.root.parent, sorted(needed))
     labels = [asdict(label) for label in atlas.labels]
     description = {
@@ -121,7 +124,16 @@ def choose_atlas(acquisitions: Sequence[Acquisition], config: Config) -> dict[st
 
 def open_chosen(config: Config) -> Atlas:
     """Open the atlas of a run: built in, fetched or imported before, or a folder."""
-    return open_atlas(find_atlas(config.atlas, config.atlas_cache, config.work_dir))
+    folder = find_atlas(config.atlas, config.atlas_cache, config.work_dir)
+    atlas = open_atlas(folder)
+    if atlas.name != atlas_label(config.atlas):
+        raise AtlasError(
+            f'the folder {folder} is called {atlas_label(config.atlas)}, the atlas in it '
+            f'{atlas.name}.',
+            'File names carry the name of the atlas, and it must be one name.',
+            f'Rename the folder to {atlas.name}.',
+        )
+    return atlas
 
 
 def pick(acquisition: Acquisition, atlas: Atlas, config: Config) -> tuple[Cohort, str]:
@@ -134,10 +146,12 @@ def pick(acquisition: Acquisition, atlas: Atlas, config: Config) -> tuple[Cohort
                 f'It has: {", ".join(found)}.\nCorrect --cohort, or leave it out.'
             )
         return found[config.cohort], 'cohort given on the command line'
-    age = acquisition.age_years
-    return pick_cohort(
-        atlas.cohorts, None if age is None else float(age.value), strict=config.strict_age
-    )
+    known = acquisition.age_years
+    age = None if known is None or known.value is None else float(known.value)
+    try:
+        return pick_cohort(atlas.cohorts, age, strict=config.strict_age)
+    except ValueError as error:
+        raise ValueError(f'{acquisition.key}: {error}') from None
 
 
 def _weights(
@@ -155,8 +169,10 @@ def _weights(
         )
     if asked == 'off' or not possible or config.cohort or age is None or age.value is None:
         return {cohort.label: 1.0}
-    mix = age_weights(atlas.cohorts, float(age.value))
-    return {part.label: weight for part, weight in mix}
+    mix = {part.label: w for part, w in age_weights(atlas.cohorts, float(age.value))}
+    # in a gap, or where bins overlap, the neighbours by middle age may not be those of the age
+    regular = not cohort_findings(atlas.cohorts)
+    return mix if regular and cohort.label in mix else {cohort.label: 1.0}
 
 
 def _stamp(paths: Iterable[str]) -> str:
@@ -167,14 +183,19 @@ def _stamp(paths: Iterable[str]) -> str:
 
 
 def _curve_offset(files: AtlasFiles, atlas: Atlas, config: Config) -> float:
-    """Return what brings the age curves, whose zero is CSF, to the reference of the maps."""
+    """Return what brings the age curves, whose zero is CSF, to the reference of the maps.
+
+    NaN where it cannot be known: of an atlas that does not say what its zero is.
+    """
+    if config.reference in ('csf', 'csf-r2star', CSF_REGION):
+        return 0.0
     sidecar = files.chi.with_name(files.chi.name.split('.')[0] + '.json')
     try:
         content = json.loads(sidecar.read_text(encoding='utf-8'))
-        offset = -float(content.get('SusceptibilityReferenceValue', 0.0))
-    except (OSError, ValueError, TypeError, AttributeError):
-        offset = 0.0  # an atlas that does not say
-    values = _label_values(atlas, 'csf' if config.reference == 'csf-r2star' else config.reference)
+        offset = -float(content['SusceptibilityReferenceValue'])
+    except (OSError, LookupError, ValueError, TypeError):
+        return math.nan
+    values = _label_values(atlas, config.reference)
     if values:
         inside = np.isin(read_image(files.dseg)[0], values)
         offset -= float(read_image(files.chi)[0][inside].mean(dtype=float))

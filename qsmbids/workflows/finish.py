@@ -212,11 +212,20 @@ def _marking_tables(outcome: Outcome, config: Config) -> list[dict[str, Any]]:
     for mask in outcome.acquisition.region_masks:
         name = outcome.names.get(bids_names.marking_key(mask.kind, mask.label), '')
         if name and (config.output_dir / name).is_file():
+            table = config.output_dir / name
             found.append({
                 'kind': mask.kind, 'label': mask.label, 'source': mask.path, 'path': name,
-                'rows': read_table(config.output_dir / name), 'haematocrit': config.haematocrit,
+                'rows': read_table(table), 'haematocrit': _haematocrit(table, config),
             })  # fmt: skip
     return found
+
+
+def _haematocrit(table: Path, config: Config) -> float:
+    """Return the haematocrit that a table was made with, which may be that of an earlier run."""
+    try:
+        return float(json.loads(table.with_suffix('.json').read_text('utf-8'))['Haematocrit'])
+    except (OSError, LookupError, ValueError, TypeError):
+        return config.haematocrit
 
 
 def _write_status(

@@ -101,6 +101,11 @@ def test_changed_content_of_a_marking_is_another_input(files):
 
 
 def test_soft_edges_and_negative_values(tmp_path):
-    values = np.array([[[0.0, 0.4, 0.6, 1.0, -3.0, 2.0]]], np.float32)[..., None]
-    nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / 'x.nii')
-    assert load_marking(str(tmp_path / 'x.nii')).tolist() == [[[0, 0, 1, 1, 0, 2]]]
+    values = np.array([[[0.0, 0.4, 0.5, 1.0, -3.0]]], np.float32)[..., None]
+    for scale in (1, 255):
+        nib.save(nib.Nifti1Image(scale * values, AFFINE), tmp_path / 'x.nii')
+        mask = load_marking(str(tmp_path / 'x.nii'), discrete=False)
+        assert mask.tolist() == [[[0, 0, 1, 1, 0]]]
+    labels = np.array([[[0.0, 0.9, 2.0, -3.0]]], np.float32)[..., None]
+    nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / 'x.nii')
+    assert load_marking(str(tmp_path / 'x.nii'), discrete=True).tolist() == [[[0, 1, 2, 0]]]

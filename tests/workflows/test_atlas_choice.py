@@ -79,7 +79,7 @@ def test_changed_atlas_is_registered_again(acquisition, config):
 
 
 def test_ages_are_told_before_the_run(acquisition, config, tmp_path):
-    ages = atlas_ages(config)
+    ages = atlas_ages([acquisition], config)
     assert ages.summary == 'QSMLifespan, 10 cohorts, 1 to 84 years'
     assert not (tmp_path / 'work').exists()
     assert ages_outside([acquisition], ages, config) == ()
@@ -89,4 +89,6 @@ def test_ages_are_told_before_the_run(acquisition, config, tmp_path):
     assert ages_outside([of_age(acquisition, 0.5)], ages, replace(config, cohort='1')) == ()
     with pytest.raises(ValueError, match=r'0\.5'):
         ages_outside([of_age(acquisition, 0.5)], ages, replace(config, strict_age=True))
-    assert atlas_ages(replace(config, recon_only=True)) is None
+    for wish in ({'recon_only': True}, {'reports_only': True}):
+        assert atlas_ages([acquisition], replace(config, **wish)) is None
+    assert atlas_ages([replace(acquisition, phase_scaling=None)], config) is None
