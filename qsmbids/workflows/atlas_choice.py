@@ -83,7 +83,7 @@ def choose_atlas(acquisitions: Sequence[Acquisition], config: Config) -> dict[st
     weights = {a.key: _weights(a, cohorts[a.key][0], atlas, config) for a in wanted}
     needed = {label for mix in weights.values() for label in mix}
     needed |= {cohort.label for cohort, _ in cohorts.values()}
-    if atlas.root.is_relative_to(config.work_dir):  # the built-in one; never a copy of others
+    if atlas.name == BUILTIN and atlas.root.is_relative_to(config.work_dir):  # never a copy
         write_builtin(atlas.root.parent, sorted(needed))
     labels = [asdict(label) for label in atlas.labels]
     description = {
