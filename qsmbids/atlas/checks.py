@@ -2,7 +2,8 @@
 
 Left and right are told from the world coordinates of the labels. The origin of an atlas need
 not lie in the middle of the head (some begin at a corner of the image), so the mid-plane is
-found first: a pair of labels has it in the middle between its two centres.
+found first: a pair of labels has it in the middle between its two centres. Where several pairs
+share a region, every left label has to lie to the left of the right ones.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def on_wrong_side(
     Returns
     -------
     list of (name, x in mm from the mid-plane)
-        A pair counts as exchanged when its left one lies to the right of its right one.
+        The furthest first. A pair counts as exchanged when its left one lies to the right of
+        its right one. If a region has several labels on the other side, a label is compared
+        with their mean, and with the one of the same height and depth, its mirror image.
 
     Examples
     --------
@@ -145,22 +148,29 @@ def on_wrong_side(
     >>> on_wrong_side({1: np.array((12.0, 0.0, 0.0))}, [left], mask_x=0.0)
     [('CaudateLeft', 12.0)]
     """
-    sided = {
-        (label.region, label.hemisphere): label
-        for label in labels
-        if label.hemisphere in ('L', 'R') and label.index in centres
-    }
+    sided = [
+        label for label in labels if label.hemisphere in ('L', 'R') and label.index in centres
+    ]
+    places: dict[tuple[str, str], list[np.ndarray]] = {}
+    for label in sided:
+        place = np.asarray(centres[label.index], float)
+        places.setdefault((label.region, label.hemisphere), []).append(place)
     wrong = []
-    for (region, side), label in sided.items():
-        x = float(centres[label.index][0])
-        partner = sided.get((region, 'R' if side == 'L' else 'L'))
-        if partner is None:
-            middle, tolerance = mask_x, MIDLINE_TOLERANCE_MM
+    for label in sided:
+        own = np.asarray(centres[label.index], float)
+        outward = -1 if label.hemisphere == 'L' else 1
+        partners = places.get((label.region, 'R' if label.hemisphere == 'L' else 'L'))
+        if partners is None:
+            middles, tolerance = [mask_x], MIDLINE_TOLERANCE_MM
         else:
-            middle, tolerance = (x + float(centres[partner.index][0])) / 2, 0.0
-        if (x - middle if side == 'L' else middle - x) > tolerance:
-            wrong.append((label.name, x - middle))
-    return wrong
+            # the mean alone would miss an exchanged pair near the middle beside one far from it
+            mirror = min(partners, key=lambda place: np.linalg.norm((place - own)[1:]))
+            opposite = (np.mean(partners, axis=0), mirror)
+            middles, tolerance = [float(own[0] + place[0]) / 2 for place in opposite], 0.0
+        inward = [float(own[0]) - m for m in middles if (m - own[0]) * outward > tolerance]
+        if inward:
+            wrong.append((label.name, inward[0]))
+    return sorted(wrong, key=lambda found: -abs(found[1]))
 
 
 def refuse_sides(path: Path, wrong: Sequence[tuple[str, float]]) -> None:

@@ -215,8 +215,8 @@ def _ask_background(chi: Volume, ask: Ask | None) -> float:
     text = answer(
         Question(
             '--background',
-            f'The border of {chi.path.name} is not constant (values {low:.4g} to {high:.4g}). '
-            'Which value does the image have outside the head?',
+            f'The value outside the head in {chi.path.name} is neither 0 nor the minimum, or its '
+            f'border is not constant (values {low:.4g} to {high:.4g}). Which value is it?',
             'The brain mask is derived from it; or give a mask with --mask PATTERN.',
         ),
         ask,

@@ -74,8 +74,8 @@ def read_licences(folder: Path, given: Path | None) -> dict[str, str]:
     return dict(zip(names, texts, strict=False))
 
 
-def decide_structural(bins: Sequence[BinFiles], allowed: bool) -> str:
-    """Say which structural images there are; refuse an atlas without, unless allowed."""
+def decide_structural(bins: Sequence[BinFiles]) -> str:
+    """Say which structural images there are, and what follows for registration."""
     without = [b.name for b in bins if not {'t1w', 't2starw'} & set(b.images)]
     if not without:
         only_t1w = [b.name for b in bins if 't2starw' not in b.images]
@@ -85,17 +85,11 @@ def decide_structural(bins: Sequence[BinFiles], allowed: bool) -> str:
                 'to be registered'
             )
         return 'structural templates: GRE magnitude, to which every session can be registered'
-    if allowed:
-        return (
-            f'no structural template for {", ".join(without)}: registration begins with a '
-            'structural contrast, so that the atlas can be looked at, but not registered to'
-        )
-    raise AtlasError(
-        f'there is no T1w or GRE magnitude template for {", ".join(without)}.',
-        'Registration begins with a structural contrast; susceptibility shows little of the '
-        'cortex and of the outline of the brain.',
-        'Name them with --t1w PATTERN or --t2starw PATTERN, or give --structural none to import '
-        'the atlas without.',
+    return (
+        f'no structural template (T1w or GRE magnitude) for {", ".join(without)}: registration '
+        'will rest on susceptibility alone'
+        + ('' if len(without) == len(bins) else ' for these ages, and not for the others')
+        + '; if there are such images, name them with --t1w or --t2starw'
     )
 
 

@@ -92,7 +92,7 @@ def find_bins(
     ------
     AtlasError
         If there is no template, a template has no labels, there are several files of one kind
-        for one bin, or a pattern matches nothing.
+        for one bin, a pattern matches nothing, or ages are given that the names have, too.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -113,6 +113,12 @@ def find_bins(
     found: dict[Ages | None, dict[str, list[Path]]] = {}
     for path, kind in kinds.items():
         found.setdefault(ages_of(path, folder), {}).setdefault(kind, []).append(path)
+    if found.keys() - {None} and ages is not None:
+        raise AtlasError(
+            'the file names have ages already, and --ages was given.',
+            'One of the two would be ignored.',
+            'Leave out --ages, or rename the files.',
+        )
     for_all = {kind: _only(paths, kind, '') for kind, paths in found.pop(None, {}).items()}
     if not found and ages is not None and 'chi' in for_all:
         found[ages] = {}

@@ -6,7 +6,7 @@ Four forms are understood, told apart by their content:
   if present ``hemisphere``, ``region``, ``group``, ``abbreviation`` and ``color``;
 * lines of number and name: ``301 Left Putamen``, also ``301, Left Putamen``;
 * a label description of ITK-SNAP: ``301 255 0 0 1 1 1 "Left Putamen"``;
-* a colour table of FreeSurfer: ``301 Left-Putamen 255 0 0 0``.
+* a colour table of FreeSurfer: ``301 Left-Putamen 255 0 0 0``, the last number may be absent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADINGS = {
     'color': ('color', 'colour', 'hex'),
 }  # fmt: skip
 _ITK_SNAP = re.compile(r'(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"(.*)"')
-_FREESURFER = re.compile(r'(\d+)\s+(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+\d+')
+_FREESURFER = re.compile(r'(\d+)\s+(\S+)\s+(\d+)\s+(\d+)\s+(\d+)(?:\s+\d+)?')
 _PLAIN = re.compile(r'(\d+)(?:\s*[,;:=]\s*|[.)]?\s+)(\S.*)')
 _DOCUMENTS = {b'PK\x03\x04': 'a Word or Excel document', b'\xd0\xcf\x11\xe0': 'a Word or Excel '
               'document', b'%PDF': 'a PDF', b'{\\rt': 'a rich-text document'}  # fmt: skip
@@ -65,9 +65,11 @@ def read_label_table(path: Path) -> tuple[LabelRow, ...]:
     AtlasError
         If the file is absent, no text, not understood, or has an index twice.
     """
-    lines = read_text_lines(path)
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith('#')]
-    rows = _with_heading(path, lines) or _without_heading(path, lines)
+    everything = [line for line in read_text_lines(path) if line.strip()]
+    lines = [line for line in everything if not line.lstrip().startswith('#')]
+    rows = _with_heading(path, lines)
+    if not rows:
+        rows = _with_heading(path, _marked_heading(everything)) or _without_heading(path, lines)
     rows = tuple(row for row in rows if row.index != 0)
     if not rows:
         raise AtlasError(
@@ -162,18 +164,36 @@ def _with_heading(path: Path, lines: Sequence[str]) -> list[LabelRow]:
     return rows
 
 
+def _marked_heading(lines: Sequence[str]) -> list[str]:
+    """Return a table whose heading begins with ``#``, without this sign; [] if it has none.
+
+    A remark could hold the same words, so the heading has to stand just above the first row,
+    and to have as many columns.
+    """
+    first = next((n for n, line in enumerate(lines) if not line.lstrip().startswith('#')), 0)
+    if not first:
+        return []
+    heading = lines[first - 1].lstrip().lstrip('#').lstrip(' ')
+    sign = max('\t,;', key=heading.count)
+    words = [re.sub(r'[\W_]+', '', text).lower() for text in heading.split(sign)]
+    fits = 0 < heading.count(sign) == lines[first].count(sign)
+    if not fits or not all(set(words) & set(_HEADINGS[key]) for key in ('index', 'name')):
+        return []
+    return [heading, *(line for line in lines[first:] if not line.lstrip().startswith('#'))]
+
+
 def _without_heading(path: Path, lines: Sequence[str]) -> list[LabelRow]:
     """Read lines of number and name, with or without the colours of ITK-SNAP or FreeSurfer."""
     rows = []
     for line in (line.strip() for line in lines):
         if match := _ITK_SNAP.fullmatch(line):
             index, *color, name = match.groups()
-            rows.append(LabelRow(int(index), name.strip(), color=_color(*color)))
+            rows.append(LabelRow(int(index), ' '.join(name.split()), color=_color(*color)))
         elif match := _FREESURFER.fullmatch(line):
             index, name, *color = match.groups()
             rows.append(LabelRow(int(index), name, color=_color(*color)))
-        elif match := _PLAIN.fullmatch(line):
-            rows.append(LabelRow(int(match[1]), match[2].strip().strip('"\'')))
+        elif (match := _PLAIN.fullmatch(line)) and '\t' not in match[2]:  # a third column
+            rows.append(LabelRow(int(match[1]), ' '.join(match[2].strip('"\'').split())))
         else:
             raise AtlasError(
                 f'{path} has a line that is no label: {line[:60]}',

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmbids.atlas.checks import on_wrong_side, refuse_sides
+from qsmbids.atlas.checks import MIDLINE_TOLERANCE_MM, on_wrong_side, refuse_sides
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.geometry import Label, label_table
 from qsmbids.atlas.import_labels import LabelRow, read_text_lines
@@ -117,7 +117,7 @@ def make_labels(
         wrong = on_wrong_side(place.centres, draft, place.mask_x)
         if wrong:
             refuse_sides(place.path, wrong)
-    known = _complete_sides(rows, known, places, sides, ask, told)
+    known = _complete_sides(rows, known, bare, places, sides, ask, told)
     regions = _regions(rows, bare, mapping or {}, told)
     return _labels(rows, from_names, known, regions), told
 
@@ -164,11 +164,11 @@ def _column_side(row: LabelRow) -> str:
 
 
 def _complete_sides(
-    rows: Sequence[LabelRow], known: Sequence[str], places: Sequence[LabelPlaces],
-    choice: str, ask: Ask | None, told: list[str],
+    rows: Sequence[LabelRow], known: Sequence[str], bare: Sequence[str],
+    places: Sequence[LabelPlaces], choice: str, ask: Ask | None, told: list[str],
 ) -> list[str]:  # fmt: skip
     """Fill in sides that neither column nor name says: from position if that is agreed to."""
-    lies = {row.index: _position(row.index, places) for row in rows}
+    lies = _positions(rows, known, bare, places)
     open_rows = [
         row for row, side in zip(rows, known, strict=True) if not side and lies[row.index] != 'B'
     ]
@@ -195,20 +195,60 @@ def _complete_sides(
     elif open_rows:
         told.append(f'{len(open_rows)} labels without a side, as in the table')
     position_counts = choice == FROM_POSITION
+    near = [
+        row for row, side in zip(rows, known, strict=True) if not side and lies[row.index] == 'B'
+    ]
+    if near and position_counts:
+        told.append(
+            f'{len(near)} labels are left without a side, because they cross the middle or lie '
+            f'near it: {", ".join(f"{row.index} {row.name}" for row in near)}'
+        )
     return [
         side or (lies[row.index] if position_counts else 'B')
         for row, side in zip(rows, known, strict=True)
     ]
 
 
-def _position(index: int, places: Sequence[LabelPlaces]) -> str:
-    """Return L or R if a label lies on one side in all images that have it, else B."""
-    found = set()
+def _positions(
+    rows: Sequence[LabelRow], known: Sequence[str], bare: Sequence[str],
+    places: Sequence[LabelPlaces],
+) -> dict[int, str]:  # fmt: skip
+    """Return L or R for labels that lie on one side in all images that have them, else B."""
+    found: dict[int, set[str]] = {row.index: set() for row in rows}
     for place in places:
-        if index in place.x_range:
-            low, high = place.x_range[index]
-            found.add('L' if high < place.mask_x else 'R' if low > place.mask_x else 'B')
-    return found.pop() if len(found) == 1 else 'B'
+        middle, tolerance = _middle(rows, known, bare, place)
+        for row in rows:
+            if row.index in place.x_range:
+                found[row.index].add(_lies(place.x_range[row.index], middle, tolerance))
+    return {index: sides.pop() if len(sides) == 1 else 'B' for index, sides in found.items()}
+
+
+def _lies(x_range: tuple[float, float], middle: float, tolerance: float) -> str:
+    low, high = x_range
+    return 'L' if high < middle - tolerance else 'R' if low > middle + tolerance else 'B'
+
+
+def _middle(
+    rows: Sequence[LabelRow], known: Sequence[str], bare: Sequence[str], place: LabelPlaces
+) -> tuple[float, float]:
+    """Return the x of the mid-plane and how far it may be wrong, mm.
+
+    Pairs of labels tell it: one name on both sides. Sides are as named, or clear without them.
+    Without any pair there is only the centre of the brain mask.
+    """
+    pairs: dict[str, list[tuple[str, float]]] = {}
+    for row, named, name in zip(rows, known, bare, strict=True):
+        if row.index in place.x_range:
+            side = named or _lies(place.x_range[row.index], place.mask_x, MIDLINE_TOLERANCE_MM)
+            pairs.setdefault(plain(name), []).append((side, float(place.centres[row.index][0])))
+    middles = [
+        (pair[0][1] + pair[1][1]) / 2
+        for pair in pairs.values()
+        if sorted(side for side, _ in pair) == ['L', 'R']
+    ]
+    if middles:
+        return float(np.median(middles)), 0.0
+    return place.mask_x, MIDLINE_TOLERANCE_MM
 
 
 def _regions(

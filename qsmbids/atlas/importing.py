@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from qsmbids.atlas.import_decisions import (
 from qsmbids.atlas.import_files import Ages, find_bins
 from qsmbids.atlas.import_labels import read_label_table
 from qsmbids.atlas.import_regions import make_labels, read_mapping
-from qsmbids.atlas.import_write import AtlasFacts, write_bin, write_descriptions
+from qsmbids.atlas.import_write import PROVENANCE, AtlasFacts, write_bin, write_descriptions
 from qsmbids.atlas.questions import Ask, Question, answer
 
 
@@ -53,8 +53,6 @@ class ImportOptions:
         ``exclusive``: ``40_50`` is [40, 50); ``inclusive``: ``40_49`` is [40, 50).
     allow_overlap : bool
         Take age bins that overlap.
-    allow_no_structural : bool
-        Take an atlas that has neither a T1w nor a T2starw image.
     images : ImageAnswers
         Unit, background, orientation.
     sides : str
@@ -67,14 +65,13 @@ class ImportOptions:
         Kept beside the images.
     citation : str
     replace : bool
-        Replace an imported atlas of the same name.
+        Replace an imported atlas of the same name; no other folder is ever replaced.
     """
 
     patterns: Mapping[str, str] = field(default_factory=dict)
     ages: Ages | None = None
     age_end: str = ''
     allow_overlap: bool = False
-    allow_no_structural: bool = False
     images: ImageAnswers = field(default_factory=ImageAnswers)
     sides: str = ''
     mapping: Path | None = None
@@ -133,13 +130,18 @@ def import_atlas(
     susceptibility mapping. NeuroImage 2018;171:176-189.
     """
     options = options or ImportOptions()
-    folder, out = Path(folder).absolute(), Path(out).absolute()
+    # resolved, so that 'absent/..' is not found empty now and becomes another folder later
+    folder, out = Path(folder).absolute(), Path(out).resolve()
     bins = find_bins(folder, patterns=options.patterns, ages=options.ages)
     name = decide_name(name, ask)
     target = out / name
-    _check_target(target, options.replace)
+    inputs = [folder, labels_table, options.mapping, options.licence_file]
+    inputs = [Path(given) for given in inputs if given]
+    inputs += [path for one in bins for path in one.images.values()]
+    _check_target(target, options.replace, inputs)
     licence = licence or answer(LICENCE_QUESTION, ask)
     table = Path(labels_table or answer(TABLE_QUESTION, ask))
+    _check_only_read(target, [table])  # it may have been asked for
     rows = read_label_table(table)
     mapping = read_mapping(options.mapping) if options.mapping else {}
     licence_texts = read_licences(folder, options.licence_file)
@@ -149,7 +151,7 @@ def import_atlas(
         decisions.append(sentence)
         tell(sentence)
 
-    decide(decide_structural(bins, options.allow_no_structural))
+    decide(decide_structural(bins))
     cohorts = decide_cohorts(
         [b.ages for b in bins], options.age_end, options.allow_overlap, ask, decide
     )
@@ -181,17 +183,41 @@ def import_atlas(
         atlas = open_atlas(root)
         for cohort in atlas.cohorts:
             atlas.files(cohort.label)
+        _check_target(target, options.replace, inputs)  # it may have appeared meanwhile
         _put_in_place(root, target, Path(private) / 'before')
     return target
 
 
-def _check_target(target: Path, replace: bool) -> None:
+def _check_target(target: Path, replace: bool, inputs: Iterable[Path]) -> None:
+    """Refuse to write where something is that may not be replaced."""
+    _check_only_read(target, inputs)
+    if os.path.lexists(target) and not (target / PROVENANCE).is_file():
+        raise AtlasError(
+            f'{target} is there already.',
+            'It was not imported, so that its contents may exist nowhere else.',
+            'Give another --name, or remove or rename it yourself.',
+        )
     if target.exists() and not replace:
         raise AtlasError(
             f'there is an atlas in {target} already.',
             'It is not overwritten without being asked for.',
             'Give another --name, or --replace.',
         )
+
+
+def _check_only_read(target: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a folder that holds what is imported."""
+    if not target.exists():
+        return
+    for given in inputs:
+        found = given.resolve()
+        # the same folder may be written in several ways: links, upper case
+        if any(part.exists() and part.samefile(target) for part in (found, *found.parents)):
+            raise AtlasError(
+                f'the atlas would take the place of {given}.',
+                'What you downloaded is only read.',
+                'Give another --name or --atlas-cache.',
+            )
 
 
 def _remember(ask: Ask | None) -> Ask | None:
@@ -210,12 +236,12 @@ def _remember(ask: Ask | None) -> Ask | None:
 
 def _put_in_place(made: Path, target: Path, before: Path) -> None:
     """Rename the new atlas to its name; an earlier one gives way, and returns if that fails."""
-    if target.exists():
-        os.replace(target, before)
     try:
+        if target.exists():
+            os.replace(target, before)
         os.replace(made, target)
-    except OSError:
-        if before.exists():
+    except BaseException:  # an interrupt by the keyboard, too
+        if os.path.lexists(before) and not os.path.lexists(target):
             os.replace(before, target)
         raise
     shutil.rmtree(before, ignore_errors=True)

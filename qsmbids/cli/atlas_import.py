@@ -77,10 +77,6 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         ('--r2star', 'R2* templates'),
     ):
         group.add_argument(option, default='', metavar='PATTERN', help=words)
-    group.add_argument(
-        '--structural', choices=('none',),
-        help='take an atlas without T1w and GRE magnitude, which registration begins with',
-    )  # fmt: skip
 
 
 def _add_facts(group: argparse._ArgumentGroup) -> None:
@@ -127,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
     except UnansweredError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
+    except BrokenPipeError:  # whoever read the output has gone: nothing is wrong with the cache
+        raise
     except OSError as error:
         raise CacheError(
             f'{error.filename or cache} cannot be read or written: {error.strerror or error}.',
@@ -153,7 +151,6 @@ def _options(args: argparse.Namespace) -> ImportOptions:
         ages=tuple(args.ages) if args.ages else None,
         age_end=args.age_end,
         allow_overlap=args.allow_overlap,
-        allow_no_structural=args.structural == 'none',
         images=ImageAnswers(args.units, args.background, args.orientation),
         sides=args.sides,
         mapping=args.mapping,

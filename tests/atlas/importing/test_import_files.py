@@ -79,6 +79,12 @@ def test_ages_given_the_wrong_way_round(folder, ages):
         find_bins(folder, ages=ages)
 
 
+def test_ages_given_beside_ages_in_names_are_not_ignored(folder):
+    with pytest.raises(AtlasError, match='have ages already, and --ages was given') as info:
+        find_bins(folder, ages=(20, 80))
+    assert len(str(info.value).splitlines()) == 3
+
+
 def test_absent_folder(tmp_path):
     with pytest.raises(AtlasError, match='there is no folder'):
         find_bins(tmp_path / 'none')

@@ -13,6 +13,10 @@ FORMS = {
     'region is the name': 'value\tregion\n301\tLeft Putamen\n302\tRight Putamen\n',
     'lines': '# a remark\n\n301 Left Putamen\n302   Right Putamen\n',
     'lines with signs': '301, Left Putamen\n302: Right Putamen\n',
+    'inner spaces': '301 Left  Putamen\n302\tRight   Putamen\n',
+    'marked heading': '# remark\n# index\tname\themi\n'
+    '301\tLeft Putamen\tL\n302\tRight Putamen\tR\n',
+    'remark like a heading': '# index, name\n301 Left Putamen\n302 Right Putamen\n',
     'numbered list': '301. Left Putamen\n302) Right Putamen\r\n',
     'ITK-SNAP': '# ITK-SnAP Label Description File\n'
     '    0     0    0    0        0  0  0    "Clear Label"\n'
@@ -37,6 +41,10 @@ def test_colours_and_columns_are_kept(tmp_path):
     assert [row.color for row in read_label_table(path)] == ['#ff0000', '#00ff00']
     path.write_text('301 Left-Putamen 236 13 176 0\n')  # FreeSurfer
     assert read_label_table(path) == (LabelRow(301, 'Left-Putamen', color='#ec0db0'),)
+    path.write_text('301 Left-Putamen 236 13 176\n')  # without transparency
+    assert read_label_table(path) == (LabelRow(301, 'Left-Putamen', color='#ec0db0'),)
+    path.write_text('#index\tname\themi\n301\tPUT\tL\n')
+    assert read_label_table(path) == (LabelRow(301, 'PUT', 'L'),)
     path.write_text('index,name,hemi,region,group,R,G,B\n7,PUT,L,Putamen,n/a,1,2,3\n')
     assert read_label_table(path) == (
         LabelRow(7, 'PUT', 'L', 'Putamen', '', '', '#010203'),
@@ -54,6 +62,7 @@ BROKEN = {
     'no number': (b'index\tname\nleft\tPutamen\n', "index 'left'"),
     'no name': (b'index\tname\n3\t\n', 'no name'),
     'text': (b'Dear colleague,\n', 'no label'),
+    'three columns': (b'301\tPutamen\tL\n302\tPutamen\tR\n', 'a line that is no label'),
     'empty': (b'\n', 'names no label'),
 }
 

@@ -1,5 +1,6 @@
 """Folders in the published layout become atlases in which everything is where it was."""
 
+import argparse
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from qsmbids.atlas import importing
 from qsmbids.atlas.cohorts import pick_cohort
 from qsmbids.atlas.dataset import open_atlas
 from qsmbids.atlas.errors import AtlasError
@@ -19,6 +21,7 @@ from qsmbids.atlas.import_bin import ImageAnswers
 from qsmbids.atlas.import_write import sha256
 from qsmbids.atlas.importing import import_atlas
 from qsmbids.atlas.questions import UnansweredError
+from qsmbids.cli import atlas_import
 
 
 # ------------------------------------------------------------------------ what it should do
@@ -106,8 +109,8 @@ def test_consequence_of_the_structural_templates_is_told(kit, published):
     kit.run(published, told=(told := []), name='Other')
     assert 'every session can be registered' in told[0]
     kit.each(published, '*magnitude*', lambda p: p.unlink())
-    kit.run(published, told=(told := []), name='None', options={'allow_no_structural': True})
-    assert 'not registered to' in told[0]
+    kit.run(published, told=(told := []), name='None')
+    assert 'registration will rest on susceptibility alone' in told[0]
 
 
 def test_toolbox_layout_single_template_other_numbers_sides_from_position(kit, tmp_path):
@@ -126,7 +129,7 @@ def test_toolbox_layout_single_template_other_numbers_sides_from_position(kit, t
     write_image(folder / 'Whole_brain_segmentation_DGM.nii', labels, affine)
     lines = [f'{index} {name}' for name, pair in kit.SCHEME_B.items() for index in pair]
     (folder / 'labels.tsv').write_text('\n'.join(lines))
-    given = {'ages': (20, 80), 'allow_no_structural': True}
+    given = {'ages': (20, 80)}
     text = kit.refused('lie on one side', folder, UnansweredError, options=given)
     assert '--sides from-position|from-names' in text
     told = []
@@ -212,3 +215,81 @@ def test_an_atlas_is_replaced_only_when_told(kit, published):
     assert '--replace' in str(info.value)
     assert kit.run(published, licence='new', options={'replace': True}) == first
     assert open_atlas(first).description['License'] == 'new'
+
+
+def test_what_was_downloaded_is_never_replaced(kit, published):
+    cache, replace = published.parent, {'replace': True}
+    before = sorted(p.relative_to(cache) for p in cache.rglob('*'))
+    for given, out in (
+        (published, cache),
+        (published / '..' / published.name, cache / 'T' / '..'),
+    ):
+        with pytest.raises(AtlasError, match='take the place of') as info:
+            kit.run(given, out, name='download', options=replace)
+        assert len(str(info.value).splitlines()) == 3
+    assert sorted(p.relative_to(cache) for p in cache.rglob('*')) == before
+
+
+@pytest.mark.parametrize('given', ['labels_table', 'mapping', 'licence_file', 'asked'])
+def test_tables_within_the_atlas_that_is_replaced_are_kept(kit, published, given):
+    first = kit.run(published)
+    inside = shutil.copy(published / 'labels.tsv', first / 'mine.tsv')
+    changes = {'options': {'replace': True}}
+    if given in ('labels_table', 'asked'):
+        changes['labels_table'] = inside
+    else:
+        changes['options'][given] = inside
+    if given == 'asked':
+        changes |= {'labels_table': None, 'ask': lambda question: str(inside)}
+    with pytest.raises(AtlasError, match=r'take the place of .*mine\.tsv'):
+        kit.run(published, **changes)
+    assert inside.is_file()
+
+
+def test_only_an_imported_atlas_is_replaced(kit, published):
+    other = published.parent / 'cache' / 'Mine'
+    other.mkdir(parents=True)
+    (other / 'thesis.txt').write_text('years of work')
+    for replace in (False, True):
+        with pytest.raises(AtlasError, match='there already') as info:
+            kit.run(published, options={'replace': replace})
+        assert 'remove or rename it yourself' in str(info.value)
+        assert 'not imported' in str(info.value)
+    assert (other / 'thesis.txt').read_text() == 'years of work'
+
+
+def test_interrupted_replacement_restores_the_earlier_atlas(tmp_path, monkeypatch):
+    made, target, before = (tmp_path / name for name in ('made', 'target', 'before'))
+    made.mkdir()
+    target.mkdir()
+    (target / 'old').touch()
+    rename = os.replace
+
+    def interrupted(source, destination):
+        if source == made:
+            raise KeyboardInterrupt
+        rename(source, destination)
+
+    monkeypatch.setattr(os, 'replace', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        importing._put_in_place(made, target, before)
+    assert (target / 'old').exists()
+
+
+def test_structural_image_that_only_some_ages_have_is_told(kit, published):
+    (published / 'T1w' / '40_50_T1w.nii.gz').unlink()
+    kit.run(published, told=(told := []))
+    assert 'for 40_50: registration will rest on susceptibility alone' in told[0]
+    assert 'not for the others' in told[0]
+
+
+def test_reader_of_the_output_that_has_gone_is_no_fault_of_the_cache(monkeypatch, tmp_path):
+    def gone(*args, **options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(importing, 'import_atlas', gone)
+    parser = argparse.ArgumentParser()
+    atlas_import.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['import', 'folder', '--atlas-cache', str(tmp_path)])
+    with pytest.raises(BrokenPipeError):
+        atlas_import.run(args)

@@ -73,13 +73,12 @@ BROKEN = {
         lambda k, f: k.each(f, '**/30_40*', lambda p: p.rename(str(p).replace('30_40', '25_40'))),
         'overlap from 25 to 30',
     ),
-    'no structural': (lambda k, f: k.each(f, 'T1w/40*', lambda p: p.unlink()), 'no T1w or GRE'),
     'not an image': (lambda k, f: (f / CHI).write_bytes(b'x' * 400), 'cannot be read as an image'),
     'unclear border': (
         lambda k, f: k.rewrite(
             f / CHI, lambda a: a + np.linspace(0, 0.1, a.size).reshape(a.shape)
         ),
-        'value does the image have outside',
+        'neither 0 nor the minimum, or its border is not constant',
     ),
     'no orientation': (
         lambda k, f: k.each(f, '**/*.nii*', k.without_orientation),
