@@ -36,11 +36,14 @@ RUN python3 -m pip install --no-compile --no-deps . \
     && python3 -m compileall -q -j 2 /opt/qsmbids
 
 # Fetched atlases go to /opt/qsmbids/share/qsmbids/atlases, where the program looks by itself.
-# A site behind a firewall names its own server in QSMBIDS_ATLAS_MIRROR.
+# A site behind a firewall names its own server in QSMBIDS_ATLAS_MIRROR. The Allen atlas is
+# promised; CIT168 comes along if its source can be reached.
 ARG FETCH_ATLASES=1
 ARG QSMBIDS_ATLAS_MIRROR=""
 RUN if [ "$FETCH_ATLASES" != 0 ]; then \
-        OMP_NUM_THREADS=1 qsmbids-atlas fetch --all \
+        export OMP_NUM_THREADS=1; \
+        qsmbids-atlas fetch QSMLifespanAllen \
+        && { qsmbids-atlas fetch QSMLifespanCIT168 || echo 'CIT168 is left out' >&2; } \
         || { echo 'To build without them: --build-arg FETCH_ATLASES=0' >&2; exit 1; }; \
     fi
 

@@ -29,6 +29,7 @@ from qsmbids.atlas.contrast import Drawing, atlas_grid
 from qsmbids.atlas.descriptions import Credits
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.geometry import Label, label_table
+from qsmbids.atlas.images import UNREADABLE
 from qsmbids.atlas.writer import AtlasContent, cohort_bins, write_atlas
 from qsmbids.lifespan.prior import REGIONS
 
@@ -198,12 +199,11 @@ def decode(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         If the file cannot be read, has another coding, or numbers that are not of CIT168.
     """
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nib.load(path)
         content = np.asarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise AtlasError(
             f'{path} cannot be read as an image ({error}).',
             'It holds the nuclei of CIT168.',

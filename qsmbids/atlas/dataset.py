@@ -153,14 +153,14 @@ def open_atlas(path: Path | str) -> Atlas:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
     except FileNotFoundError:
         raise AtlasError(
             f'there is no {path}.',
             'It holds the age range of each cohort.',
             'Add it as TemplateFlow describes it, with an entry "cohort".',
         ) from None
-    except ValueError as error:  # text that is not UTF-8 or not JSON
+    except (OSError, ValueError) as error:  # a folder, not permitted, not UTF-8, not JSON
         raise AtlasError(
             f'{path} is not readable as JSON: {error}.',
             'It holds the age range of each cohort.',
@@ -208,14 +208,18 @@ def _labels(template: Path) -> tuple[Label, ...]:
             'Add a table with the columns index and name (tab separated).',
         )
     try:
-        text = tables[0].read_text(encoding='utf-8')
-        rows = list(csv.DictReader(text.splitlines(), delimiter='\t'))
+        text = tables[0].read_text(encoding='utf-8-sig')  # spreadsheets begin with a mark
+        reader = csv.DictReader(text.splitlines(), delimiter='\t')
+        rows = list(reader)
+        absent = [name for name in ('index', 'name') if name not in (reader.fieldnames or ())]
+        if absent:
+            raise ValueError(f'no column {" and no column ".join(absent)}')
         rows = [row for row in rows if int(row['index']) != 0]
         names = sides_of_names(row['name'].strip() for row in rows)
         labels = tuple(_label(row, *found) for row, found in zip(rows, names, strict=True))
         if not labels or len({label.index for label in labels}) != len(labels):
             raise ValueError('no label, or the same index twice')
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         raise AtlasError(
             f'{tables[0]} is not a label table ({error}).',
             'Names of regions are taken from it.',

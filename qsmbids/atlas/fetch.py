@@ -27,6 +27,7 @@ from qsmbids.atlas.sources import Source
 from qsmbids.atlas.store import CACHE_VARIABLE, SOURCE_FILE, check_atlas, kind_of, read_source
 from qsmbids.bids.write import write_json, write_text
 
+BEFORE = 'before'  # in the private folder: the atlas that a new one replaces
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -80,8 +81,7 @@ def fetch(
         os.makedirs(cache, exist_ok=True)
         with _lock(Path(cache) / f'.lock-{source.name}', source.name, tell) as locked:
             if locked:  # nobody is at work: these are of processes that were killed
-                for left_over in Path(cache).glob(f'.fetch-{source.name}.*'):
-                    shutil.rmtree(left_over, ignore_errors=True)
+                _clear_left_overs(Path(cache), folder)
             if not force and _is_there(source, folder, tell):  # made while waiting
                 return folder
             _refuse_to_replace(source, folder)
@@ -100,7 +100,7 @@ def _is_there(source: Source, folder: Path, tell: Callable[[str], None]) -> bool
         raise AtlasError(
             f'{folder} is there, but cannot be used: {str(error).splitlines()[0]}',
             'It may have been changed or copied in part.',
-            f'Run `qsmbids-atlas fetch --force {source.name}`.'
+            f'Run `qsmbids-atlas fetch --force {source.name} --atlas-cache {folder.parent}`.'
             if fetched
             else 'It was not fetched by this program, so remove or rename it yourself.',
         ) from None
@@ -144,7 +144,7 @@ def _make(
         tell('Checking every cohort')
         check_atlas(made, source.name, images=True)
         _write_source(source, addresses, made)
-        _put_in_place(made, cache / source.name, Path(place) / 'before')
+        _put_in_place(made, cache / source.name, Path(place) / BEFORE)
     shutil.rmtree(downloads, ignore_errors=True)
 
 
@@ -173,14 +173,22 @@ def _write_source(source: Source, addresses: list[str], folder: Path) -> None:
 
 def _put_in_place(made: Path, folder: Path, before: Path) -> None:
     """Rename the new atlas to its name; an earlier one gives way, and returns if that fails."""
-    if folder.exists():
-        os.replace(folder, before)  # removed together with the private folder
     try:
+        if folder.exists():
+            os.replace(folder, before)  # removed together with the private folder
         os.replace(made, folder)
-    except OSError:
-        if before.exists():
+    except BaseException:  # an interrupt as well
+        if before.exists() and not folder.exists():
             os.replace(before, folder)
         raise
+
+
+def _clear_left_overs(cache: Path, folder: Path) -> None:
+    """Remove what killed processes left; an earlier atlas that had given way comes back."""
+    for left_over in cache.glob(f'.fetch-{folder.name}.*'):
+        if (left_over / BEFORE).exists() and not folder.exists():
+            os.replace(left_over / BEFORE, folder)
+        shutil.rmtree(left_over, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,16 @@
 """Reading and writing the images that registration and region tables work on.
 
 ANTs reads files that are cut short, images that are all zero and masks that are empty
-without a word. Everything therefore goes through `read_image`, which does not. Files are
-written with qform and sform equal, because ANTs and nibabel prefer different ones when
-they differ.
+without a word. Everything therefore goes through `read_image`, which does not. A compressed
+file that was damaged in place can still be read, with wrong values: `check_whole` compares the
+checksum, at the price of one more pass. Files are written with qform and sform equal, because
+ANTs and nibabel prefer different ones when they differ.
 """
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +22,9 @@ from qsmbids.atlas.errors import AtlasError
 
 MAX_SHEAR = 1e-3  # cosine between two voxel axes; ITK refuses directions that are not orthogonal
 GRID_TOLERANCE_MM = 1e-3
+# what a file raises that is no image, is cut short, or whose compressed bytes are damaged
+UNREADABLE = (ImageFileError, OSError, EOFError, ValueError, zlib.error)
+_BLOCK = 2**20
 
 
 def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
@@ -48,12 +54,8 @@ def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
         raise AtlasError(
             f'there is no file {path}.', 'It is needed here.', 'Check the path.'
         ) from None
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise AtlasError(
-            f'{path} cannot be read as an image ({error}).',
-            'It is empty, cut short, or something else than NIfTI.',
-            'Copy or convert it again.',
-        ) from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
     affine = np.asarray(image.affine, dtype=float)
     if array.ndim != 3:
         raise AtlasError(
@@ -75,6 +77,41 @@ def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
         )
     _check_affine(path, affine)
     return array, affine
+
+
+def check_whole(path: Path | str) -> None:
+    """Check a compressed file to its end, with the checksum that stands there.
+
+    Reading an image stops at its last voxel, before the checksum. This reads the whole file once
+    more, so it is for checks and not for every use.
+
+    Parameters
+    ----------
+    path : Path
+        Files whose name does not end in ``.gz`` have no checksum and pass.
+
+    Raises
+    ------
+    AtlasError
+        If the file cannot be read, is cut short, or was changed after it was written.
+    """
+    path = Path(path)
+    if path.suffix != '.gz':
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(_BLOCK):
+                pass
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> AtlasError:
+    return AtlasError(
+        f'{path} cannot be read as an image ({" ".join(str(error).split())}).',
+        'It is empty, cut short, damaged, or something else than NIfTI.',
+        'Copy or convert it again.',
+    )
 
 
 def _check_affine(path: Path, affine: np.ndarray) -> None:
@@ -112,7 +149,7 @@ def same_grid(first: Path | str, second: Path | str) -> bool:
     """
     try:
         one, other = nib.load(first), nib.load(second)
-    except (OSError, EOFError, ImageFileError):
+    except UNREADABLE:
         for path in (first, second):
             read_image(path)  # says which, and why
         raise

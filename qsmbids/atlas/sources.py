@@ -143,10 +143,12 @@ SOURCES: dict[str, Source] = {
         ),
         Source(
             name='QSMLifespanCIT168',
-            summary='Subcortical nuclei of the CIT168 atlas, with susceptibility contrast by age',
+            summary='16 subcortical nuclei of the CIT168 atlas, completed with 13 regions of the '
+            'built-in atlas, with susceptibility contrast by age',
             ages='anatomy of 168 young adults; the contrast changes with age',
-            regions='16 nuclei of the basal ganglia, midbrain and hypothalamus; thalamus, dentate '
-            'nucleus, hippocampus and white matter from the built-in atlas; left and right',
+            regions='16 nuclei of the basal ganglia, midbrain and hypothalamus from CIT168; 13 '
+            'regions from the built-in atlas: 4 of the thalamus, dentate nucleus, hippocampus, '
+            'amygdala, 5 of the white matter, lateral ventricle; left and right',
             licence=CC_BY,
             citation='Pauli WM, Nili AN, Tyszka JM. A high-resolution probabilistic in vivo '
             'atlas of human subcortical brain nuclei. Sci Data 2018;5:180063',

@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.INTERNAL
+    except OSError as error:
+        print(_refused(error), file=sys.stderr)
+        return exit_codes.USAGE
     except Exception as error:  # noqa: BLE001  (a fault of the program, told like one)
         print(_fault(error), file=sys.stderr)
         return exit_codes.INTERNAL
@@ -75,6 +78,17 @@ def exit_code_of(error: AtlasError) -> int:
 
     wrong_call = isinstance(error, (CacheError, UnknownAtlasError))
     return exit_codes.USAGE if wrong_call else exit_codes.NOTHING_USABLE
+
+
+def _refused(error: OSError) -> AtlasError:
+    """Return what the file system refused, in three lines."""
+    why = error.strerror or ' '.join(str(error).split()) or type(error).__name__
+    place = error.filename2 or error.filename or 'a file'  # of a renaming, the goal
+    return AtlasError(
+        f'{place} cannot be read or written: {why}.',
+        'The command needs it.',
+        'Look at the path, its permissions and the space left.',
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

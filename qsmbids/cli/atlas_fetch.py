@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qsmbids.atlas import sources
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.cli import exit_codes
+
+if TYPE_CHECKING:
+    from qsmbids.atlas.dataset import Atlas
 
 _EPILOG = """\
 The files are checked against their SHA-256. A download that was cut goes on where it stopped
@@ -51,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Fetch what was asked for; one that fails does not keep the others from being fetched."""
     if bool(args.names) == args.all:
         args.parser.error('give the names of atlases, or --all')
+    from qsmbids.atlas.dataset import open_atlas
     from qsmbids.atlas.fetch import fetch
     from qsmbids.atlas.store import cache_folder
     from qsmbids.cli.atlas import exit_code_of
@@ -72,10 +77,21 @@ def run(args: argparse.Namespace) -> int:
             continue
         codes.append(exit_codes.OK)
         print(f'  ready: {folder}')
+        print(f'  please cite: {acknowledgement(open_atlas(folder))}')
         print(f'  use it with: qsmbids ... --atlas {source.name}{_cache_words(args)}')
-    if len(set(codes)) > 1:
+    if exit_codes.OK in codes and any(codes):
         return exit_codes.SOME_FAILED
-    return codes[0]
+    return max(codes)
+
+
+def acknowledgement(atlas: Atlas) -> str:
+    """Return whom to cite: the words of the atlas itself, else those noted when fetching."""
+    from qsmbids.atlas.store import read_source
+
+    said = (
+        about.get('HowToAcknowledge') for about in (atlas.description, read_source(atlas.root))
+    )
+    return next((str(words) for words in said if words), '')
 
 
 def _cache_words(args: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qsmbids.atlas import sources
 from qsmbids.cli import exit_codes
-from qsmbids.cli.atlas_fetch import add_cache_option
+from qsmbids.cli.atlas_fetch import acknowledgement, add_cache_option
 
 if TYPE_CHECKING:
     from qsmbids.atlas.dataset import Atlas
@@ -74,6 +74,7 @@ def run_info(args: argparse.Namespace) -> int:
     """Describe an atlas: one that is there, or one that can be fetched."""
     from qsmbids.atlas import builtin
     from qsmbids.atlas.dataset import open_atlas
+    from qsmbids.atlas.images import check_whole
     from qsmbids.atlas.store import find_atlas, find_cached
 
     name = args.name
@@ -88,9 +89,12 @@ def run_info(args: argparse.Namespace) -> int:
         inside = atlas.name == builtin.NAME and folder.is_relative_to(temporary)
         _print_atlas(atlas, 'in the program, written to the work folder' if inside else folder)
         if inside:
-            return exit_codes.OK  # its images are made when they are needed
+            print('not checked: its images are made when they are needed')
+            return exit_codes.OK
     for cohort in atlas.cohorts:
-        atlas.files(cohort.label)
+        for path in vars(atlas.files(cohort.label)).values():
+            if path is not None:
+                check_whole(path)
     print(f'checked: the images of all {len(atlas.cohorts)} cohorts fit')
     return exit_codes.OK
 
@@ -113,8 +117,7 @@ def _print_atlas(atlas: Atlas, where: Path | str) -> None:
     print(f'{atlas.name} {about.get("Version", "")}'.rstrip())
     print(f'where:       {where}')
     print(f'licence:     {about.get("License") or noted.get("License") or UNKNOWN_LICENCE}')
-    cite = noted.get('HowToAcknowledge') or about.get('HowToAcknowledge')
-    print(f'please cite: {cite or "not stated"}')
+    print(f'please cite: {acknowledgement(atlas) or "not stated"}')
     print(f'ages:        {describe_ages(atlas.cohorts)}')
     for cohort in atlas.cohorts:
         print(f'  cohort {cohort.label:>3}  {cohort.interval:10} years  {cohort.name}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +43,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the picture and say where it is."""
-    from qsmbids.atlas import builtin
-    from qsmbids.atlas.dataset import open_atlas
-    from qsmbids.atlas.picture import draw_atlas
-    from qsmbids.atlas.store import find_atlas
-
     with tempfile.TemporaryDirectory() as temporary:
+        # before anything imports matplotlib, which would keep its list of fonts in HOME
+        os.environ.setdefault('MPLCONFIGDIR', f'{temporary}/matplotlib')
+        from qsmbids.atlas import builtin
+        from qsmbids.atlas.dataset import open_atlas
+        from qsmbids.atlas.picture import draw_atlas
+        from qsmbids.atlas.store import find_atlas
+
         folder = find_atlas(args.name, args.atlas_cache, Path(temporary))
         atlas = open_atlas(folder)
         cohorts = chosen_cohorts(atlas, args.cohort, args.age)

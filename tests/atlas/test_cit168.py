@@ -1,5 +1,7 @@
+import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -208,6 +210,11 @@ def test_errors_say_what_to_do(balls, tmp_path):
     with pytest.raises(AtlasError, match='not coded as expected') as info:
         write_cit168_atlas(tmp_path, tmp_path / 'out')
     assert len(str(info.value).split('\n')) == 3
+    raw, packer = gzip.decompress((tmp_path / IMAGE).read_bytes()), zlib.compressobj(wbits=31)
+    kept = packer.compress(raw[: len(raw) // 2]) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / IMAGE).write_bytes(kept + b'\xff' * 5000)  # no such block
+    with pytest.raises(AtlasError, match='cannot be read'):
+        decode(tmp_path / IMAGE)
     quads = quads_of(balls[0])
     quads[0, 0, 0] = (33, 0, 200, 0)
     write_source(tmp_path, quads, balls[1])

@@ -115,6 +115,12 @@ def test_sides_are_judged_from_the_middle_of_the_head_not_from_the_origin(small)
         open_atlas(small).files('4')
 
 
+def test_files_saved_by_a_spreadsheet_begin_with_a_mark(small):
+    for path in (template_json(small), small / 'atlas-Other_dseg.tsv'):
+        path.write_text(path.read_text(), encoding='utf-8-sig')
+    assert [label.index for label in open_atlas(small).labels] == [301, 302]
+
+
 def template_json(root):
     return root / 'tpl-Mine/template_description.json'
 
@@ -149,6 +155,22 @@ BROKEN_FOLDERS = {
     'no names': (
         lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tcolour\n1\tred\n'),
         'is not a label table',
+    ),
+    'no names, said so': (
+        lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tcolour\n1\tred\n'),
+        'no column name',
+    ),
+    'cell without end': (
+        lambda r: (r / 'atlas-Other_dseg.tsv').write_text(f'index\tname\n1\t{"a" * 140_000}\n'),
+        'is not a label table',
+    ),
+    'folder as table': (
+        lambda r: [(r / 'atlas-Other_dseg.tsv').unlink(), (r / 'atlas-Other_dseg.tsv').mkdir()],
+        'is not a label table',
+    ),
+    'folder as json': (
+        lambda r: [template_json(r).unlink(), template_json(r).mkdir()],
+        'not readable as JSON',
     ),
     'unknown side': (
         lambda r: (r / 'atlas-Other_dseg.tsv').write_text('index\tname\themisphere\n1\ta\tX\n'),

@@ -1,4 +1,6 @@
+import gzip
 import pickle
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -7,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from qsmbids.atlas.errors import AtlasError, RegistrationError
 from qsmbids.atlas.images import (
+    check_whole,
     read_image,
     read_mask,
     resample_isotropic,
@@ -132,3 +135,36 @@ def test_grid_of_a_file_that_is_cut_short_is_a_clear_error(tmp_path):
     cut.write_bytes(whole.read_bytes()[:40])
     with pytest.raises(AtlasError, match='cut short'):
         same_grid(whole, cut)
+
+
+def gzipped_noise(path):
+    noise = np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.int16)
+    return write_image(path, noise, np.eye(4))
+
+
+def test_a_changed_file_that_can_be_read_is_found_by_its_checksum(tmp_path):
+    path = gzipped_noise(tmp_path / 'a.nii.gz')
+    check_whole(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    read_image(path)  # stops before the checksum
+    with pytest.raises(AtlasError, match='cannot be read') as info:
+        check_whole(path)
+    assert len(str(info.value).splitlines()) == 3
+    path.write_bytes(whole[:-6])
+    with pytest.raises(AtlasError, match='cannot be read'):
+        check_whole(path)
+
+
+@pytest.mark.parametrize('where', ['header', 'voxels'])
+def test_damaged_compression_is_a_clear_error(tmp_path, where):
+    path, good = (gzipped_noise(tmp_path / f'{name}.nii.gz') for name in 'ab')
+    raw, packer = gzip.decompress(path.read_bytes()), zlib.compressobj(wbits=31)
+    kept = packer.compress(raw[: 12_000 if where == 'voxels' else 100])
+    path.write_bytes(kept + packer.flush(zlib.Z_FULL_FLUSH) + b'\xff' * 5000)  # no such block
+    for use in (read_image, check_whole):
+        with pytest.raises(AtlasError, match='cannot be read'):
+            use(path)
+    if where == 'header':
+        with pytest.raises(AtlasError, match='cannot be read'):
+            same_grid(good, path)

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import json
 import os
 import signal
 import socket
@@ -125,7 +126,8 @@ def test_fetch_tells_licence_and_citation_and_where(mirror, cache, capsys):
     text = capsys.readouterr().out
     assert 'licence: CC0 (https://example.org)' in text
     assert 'please cite: Nobody 2000. https://doi.org/10.1/x' in text
-    assert f'ready: {cache / "Toy"}' in text
+    after = text.partition(f'ready: {cache / "Toy"}')[2]
+    assert 'please cite: Nobody 2000. https://doi.org/10.1/x' in after
     assert '--atlas Toy\n' in text
     assert (cache / 'Toy/source.json').is_file()
     assert main(['fetch', 'Toy']) == exit_codes.OK
@@ -159,6 +161,21 @@ def test_one_that_fails_does_not_stop_the_others(mirror, cache, monkeypatch, cap
     assert '404' in three_lines(capsys)
     assert (cache / 'Toy').is_dir()
     assert main(['fetch', 'Absent']) == exit_codes.NOTHING_USABLE
+
+
+def test_all_that_fail_in_different_ways_are_no_partial_success(mirror, monkeypatch):
+    from qsmbids.atlas import fetch
+    from qsmbids.atlas.errors import AtlasError
+
+    errors = [fetch.CacheError('a.', 'b.', 'c.'), AtlasError('a.', 'b.', 'c.')]
+
+    def fail(*_, **__):
+        raise errors.pop()
+
+    both = {'Absent': toy_source('Absent', 'toy'), 'Toy': sources.SOURCES['Toy']}
+    monkeypatch.setattr(sources, 'SOURCES', both)
+    monkeypatch.setattr(fetch, 'fetch', fail)
+    assert main(['fetch', '--all']) == exit_codes.NOTHING_USABLE
 
 
 def test_cache_that_cannot_be_written_to(mirror, tmp_path, capsys):
@@ -228,6 +245,7 @@ def test_info_of_the_builtin_atlas(cache, capsys):
     assert 'CC BY 4.0' in text
     assert '10.1002/cne.24080' in text
     assert '10 cohorts' in text
+    assert 'not checked: its images are made when they are needed' in text
     assert not cache.exists()
 
 
@@ -253,6 +271,53 @@ def test_info_of_a_broken_atlas(mirror, cache, capsys):
     capsys.readouterr()
     assert main(['info', 'Toy']) == exit_codes.NOTHING_USABLE
     assert 'mask' in three_lines(capsys)
+
+
+def test_info_of_an_image_that_was_damaged_and_can_be_read(mirror, cache, capsys):
+    main(['fetch', 'Toy'])
+    path = next(cache.rglob('*cohort-2_Chimap.nii.gz'))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    capsys.readouterr()
+    assert main(['info', 'Toy']) == exit_codes.NOTHING_USABLE
+    assert path.name in three_lines(capsys)
+
+
+def test_words_of_the_atlas_itself_come_before_those_noted(mirror, cache, capsys):
+    main(['fetch', 'Toy'])
+    path = cache / 'Toy/tpl-Toy/template_description.json'
+    content = json.loads(path.read_text()) | {'HowToAcknowledge': 'Cite both.'}
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(['info', 'Toy']) == exit_codes.OK
+    assert 'please cite: Cite both.\n' in capsys.readouterr().out
+
+
+def test_what_the_file_system_refuses_is_no_fault_of_the_program(mirror, cache, capsys):
+    assert main(['info', 'x' * 5000]) == exit_codes.USAGE
+    text = three_lines(capsys)
+    assert 'cannot be read or written: File name too long.' in text
+    assert 'report' not in text
+    main(['fetch', 'Toy'])
+    (cache.parent / 'folder.png').mkdir()
+    capsys.readouterr()
+    assert main(['show', 'Toy', '-o', str(cache.parent / 'folder.png')]) == exit_codes.USAGE
+    assert f'{cache.parent / "folder.png"} cannot be read or written' in three_lines(capsys)
+
+
+def test_show_leaves_home_alone(mirror, cache, tmp_path):
+    main(['fetch', 'Toy'])
+    home = tmp_path / 'home'
+    home.mkdir()
+    hidden = ('MPLCONFIGDIR', 'XDG_CACHE_HOME', 'XDG_CONFIG_HOME')
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    subprocess.run(
+        [sys.executable, '-m', 'qsmbids.cli.atlas', 'show', str(cache / 'Toy'),
+         '-o', str(tmp_path / 'toy.png')],
+        check=True, cwd=Path(__file__).parents[2], env=environment | {'HOME': str(home)},
+    )  # fmt: skip
+    assert (tmp_path / 'toy.png').is_file()
+    assert list(home.rglob('*')) == []
 
 
 def test_info_of_an_unknown_atlas(mirror, capsys):

@@ -89,7 +89,7 @@ def test_own_atlas_is_never_replaced(toy):
 def test_damaged_atlas_is_told_and_mended_by_force(toy):
     folder = toy.fetch()
     next(folder.rglob('*_Chimap.nii.gz')).unlink()
-    with pytest.raises(AtlasError, match='fetch --force Toy'):
+    with pytest.raises(AtlasError, match=f'fetch --force Toy --atlas-cache {toy.cache}`'):
         toy.fetch()
     toy.fetch(force=True)
     toy.assert_whole()
@@ -206,6 +206,41 @@ def test_killed_process_leaves_nothing_visible(toy, monkeypatch):
     assert toy.visible == []
     monkeypatch.delenv('TOY_SECONDS')
     toy.assert_fetched_next_time()
+
+
+@pytest.mark.parametrize('after', [1, 2], ids=['before given way', 'given way'])
+def test_interrupt_between_the_two_renames_keeps_the_old_one(toy, monkeypatch, after):
+    folder = toy.fetch()
+    (folder / 'old').touch()
+    rename, calls = os.replace, []
+
+    def replace(source, target):
+        if folder in (source, target):
+            calls.append(target)
+            if len(calls) == after:
+                if after == 1:
+                    rename(source, target)
+                raise KeyboardInterrupt
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'replace', replace)
+        with pytest.raises(KeyboardInterrupt):
+            toy.fetch(force=True)
+    assert (folder / 'old').exists()
+    assert toy.visible == ['Toy']
+
+
+def test_old_atlas_comes_back_after_a_kill_between_the_two_renames(toy, server):
+    folder = toy.fetch()
+    (folder / 'old').touch()
+    private = toy.cache / '.fetch-Toy.killed'
+    private.mkdir()
+    folder.rename(private / 'before')
+    server.script = ['404']
+    assert toy.fetch() == folder
+    assert (folder / 'old').exists()
+    toy.assert_whole()
 
 
 def test_file_system_without_locks(toy, monkeypatch):

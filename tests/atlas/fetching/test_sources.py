@@ -40,6 +40,16 @@ def test_sources_are_complete(source):
         assert file.url.endswith(f'/{file.name}')
 
 
+def test_regions_that_complete_cit168_are_counted():
+    from qsmbids.atlas.cit168 import NUCLEI, cit168_labels
+
+    labels, added = cit168_labels()
+    count = len({label.region for label in labels if label.index in added.values()})
+    source = find_source('QSMLifespanCIT168')
+    assert f'{len(NUCLEI)} subcortical nuclei' in source.summary
+    assert f'{count} regions of the built-in atlas' in source.summary
+
+
 @pytest.mark.skipif(not ALLEN.is_dir(), reason='no copy of the Allen label map here')
 def test_checksums_are_those_of_the_published_files():
     for file in find_source('QSMLifespanAllen').files:
