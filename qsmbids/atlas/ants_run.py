@@ -30,7 +30,7 @@ class Metric:
         return f'{self.kind}[{self.fixed},{self.moving},{self.weight:g},{last}]'
 
 
-def start(prefix: Path, initial: str, seed: int | None) -> list[str]:
+def start(prefix: Path, initial: str, seed: int | None, *, composite: bool = True) -> list[str]:
     """Return the general arguments.
 
     Parameters
@@ -42,10 +42,13 @@ def start(prefix: Path, initial: str, seed: int | None) -> list[str]:
         mass on each other.
     seed : int, optional
         Makes the random choice of samples repeatable.
+    composite : bool
+        False for the pieces, ``<prefix>0GenericAffine.mat``, ``<prefix>1Warp.nii.gz`` and
+        ``<prefix>1InverseWarp.nii.gz``, instead of the two composite files.
     """
     arguments = [
         '--dimensionality', '3', '--float', '1',
-        '--output', str(prefix), '--write-composite-transform', '1',
+        '--output', str(prefix), '--write-composite-transform', str(int(composite)),
         '--initial-moving-transform', initial,
     ]  # fmt: skip
     return arguments + ([] if seed is None else ['--random-seed', str(seed)])

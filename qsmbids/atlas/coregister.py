@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbids.atlas import ants_run
+from qsmbids.atlas.bias import remove_bias
 from qsmbids.atlas.channels import structural_channel
 from qsmbids.atlas.images import (
     read_image,
@@ -95,7 +96,7 @@ def coregister_t1w(
     gre_to_t1w = read_matrix(prefix)
     moved = np.linalg.inv(gre_to_t1w) @ other_affine
     t1w_brain = resample_to(brain, affine, other.shape, moved) > 0.5
-    channel = structural_channel(other, t1w_brain, moved)
+    channel = structural_channel(remove_bias(other, t1w_brain, moved), t1w_brain, moved)
     return write_image(folder / 'moving_t1w.nii', channel, moved), gre_to_t1w
 
 

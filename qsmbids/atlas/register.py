@@ -1,16 +1,19 @@
 """Registration of a GRE scan to an atlas template with ANTs.
 
-Three stages in one run of antsRegistration:
-
-1. rigid, 2. affine: mutual information of the structural channel, started by laying the
-   centres of the two brain masks on each other, so that a wrong origin in a header does no
-   harm;
-3. SyN (diffeomorphic): the structural channel plus a susceptibility channel, which shows
-   the iron-rich nuclei that magnitude and T1w hardly show.
+1. The start: the centres of the two brain masks are laid on each other, so that a wrong origin
+   in a header does no harm, and rotations are searched (`qsmbids.atlas.initial_pose`), so that
+   a wrong orientation does none either.
+2. Rigid and affine: mutual information of the structural channel, freed from bias by N4.
+3. SyN (diffeomorphic): local correlation of the structural channel and of a susceptibility
+   channel, which shows the iron-rich nuclei that magnitude and T1w hardly show. Local
+   correlation does not ask how much iron a person has, only where it begins.
+4. ``precise`` only: SyN again in a box around the nuclei at 1 mm (`qsmbids.atlas.refine`).
 
 The structural channel is the GRE magnitude against the template's synthetic magnitude. If a
 T1w image is given, it is first brought into the GRE's space by a rigid registration (its
-affine is changed, it is not interpolated) and then leads all stages.
+affine is changed, it is not interpolated); it then leads the linear stages, and SyN gets the
+hybrid of T1w and susceptibility in its place (`qsmbids.atlas.hybrid`). A template of
+susceptibility alone is registered by susceptibility alone.
 
 The susceptibility channel is the map plus an offset inside the brain mask and zero
 outside. A map with zero mean must never be registered as it is: ANTs starts from the centre
@@ -42,14 +45,30 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbids.atlas import ants_run
-from qsmbids.atlas.channels import write_native_channels, write_template_channels
+from qsmbids.atlas.channels import (
+    write_hybrid,
+    write_native_channels,
+    write_template_channels,
+)
+from qsmbids.atlas.compose import join, pieces_of
 from qsmbids.atlas.coregister import coregister_t1w
 from qsmbids.atlas.dataset import AtlasFiles
-from qsmbids.atlas.errors import AtlasError, RegistrationError
-from qsmbids.atlas.images import read_image, read_mask, same_grid, voxel_size, write_image
+from qsmbids.atlas.errors import AtlasError
+from qsmbids.atlas.images import (
+    read_image,
+    read_mask,
+    resample_isotropic,
+    same_grid,
+    voxel_size,
+    write_image,
+)
+from qsmbids.atlas.initial_pose import Pose, find_pose, write_matrix
+from qsmbids.atlas.refine import refine_in_box
 from qsmbids.atlas.registration_quality import check_quality, measure_quality
 
+VERSION = 2  # raised when its numbers change: an older result is then not used
 COARSEST_MM = 3.0  # the working grid is never coarser than this
+FINE = 0.75  # of the working voxel: a scan that is finer is brought to it
 MARGIN_MM = 4.0  # around the template brain: where SyN compares images
 
 
@@ -67,7 +86,10 @@ class RegistrationParameters:
     finest_mm: float  # the working grid is never finer than this
     sampling: float = 0.25  # fraction of voxels that the linear stages look at
     syn_step: float = 0.2  # gradient step of SyN, voxels
-    chi_weight: float = 2.0  # of the susceptibility channel; the structural one has 1
+    metric: str = 'CC'  # of SyN: local correlation, or MI, which is quicker and less sharp
+    chi_weight: float = 1.0  # of the susceptibility channel; the structural one has 1
+    box_iterations: tuple[int, ...] = ()  # of the second SyN around the nuclei; none: no such
+    box_levels_mm: tuple[float, ...] = ()
 
 
 PRESETS = {
@@ -77,20 +99,24 @@ PRESETS = {
         syn_iterations=(60, 30),
         syn_levels_mm=(8, 5),
         finest_mm=2.0,
+        metric='MI',
+        chi_weight=2.0,
     ),
     'standard': RegistrationParameters(
         linear_iterations=(500, 250, 100),
         linear_levels_mm=(8, 5, 3),
-        syn_iterations=(80, 50, 15),
+        syn_iterations=(60, 40, 15),
         syn_levels_mm=(8, 5, 2),
         finest_mm=2.0,
     ),
     'precise': RegistrationParameters(
         linear_iterations=(1000, 500, 250),
         linear_levels_mm=(8, 5, 2),
-        syn_iterations=(100, 80, 50, 20),
-        syn_levels_mm=(8, 5, 2, 1),
-        finest_mm=1.0,
+        syn_iterations=(60, 40, 20),
+        syn_levels_mm=(8, 5, 2),
+        finest_mm=2.0,
+        box_iterations=(20, 10),
+        box_levels_mm=(2, 1),
     ),
 }
 
@@ -187,23 +213,34 @@ def register_to_template(
         moving['t1w'], gre_to_t1w = coregister_t1w(
             magnitude=magnitude, mask=mask, t1w=t1w, folder=out_dir, seed=seed, threads=threads
         )
-    structural = next((n for n in ('t1w', 'magnitude') if n in moving and n in fixed), None)
-    if structural is None:
-        raise AtlasError(
-            'the template has no T2starw image (and no T1w image that the data could use).',
-            'Susceptibility alone is not enough to start a registration.',
-            'Add a T2starw image to the atlas, or a T1w image to both.',
-        )
-    prefix = out_dir / 'gre_to_template_'
-    ants_run.run(_arguments(prefix, fixed, moving, structural, parameters, size, seed), threads)
-    forward, inverse = f'{prefix}Composite.h5', f'{prefix}InverseComposite.h5'
-    if not (Path(forward).is_file() and Path(inverse).is_file()):
-        raise RegistrationError(
-            f'registration left no transform in {out_dir}.',
-            'Nothing can be brought to or from the template.',
-            'Look for messages of ANTs in the log, and for a full disk.',
-        )
+    structural = next(n for n in ('t1w', 'magnitude', 'chi') if n in moving and n in fixed)
+    pose = find_pose(fixed, moving, structural if structural != 'chi' else None)
+    names = ['chi'] if structural == 'chi' else [structural, 'chi']
+    if structural == 't1w':
+        names[0] = 'hybrid'
+        moving['hybrid'] = write_hybrid(moving, 't1w', out_dir / 'moving_hybrid.nii')
+        fixed['hybrid'] = write_hybrid(fixed, 't1w', out_dir / 'fixed_hybrid.nii')
+    coarse = _at_working_size(moving, size, out_dir)
+    start = _start(pose, fixed, coarse, out_dir)
+    prefix = out_dir / 'stages_'
+    ants_run.run(
+        _arguments(prefix, start, fixed, coarse, structural, names, parameters, size, seed),
+        threads,
+    )
+    pieces = pieces_of(prefix)
+    fields = [(pieces.warp, pieces.inverse_warp)]
+    outputs = [out_dir / f'gre_to_template_{n}.h5' for n in ('Composite', 'InverseComposite')]
+    forward, inverse = join(pieces.affine, fields, *outputs)
+    if parameters.box_iterations:
+        box = refine_in_box(
+            forward=forward, template=template, moving=moving,
+            names=[n for n in ('t1w', 'magnitude', 'chi') if n == structural or n == 'chi'],
+            iterations=parameters.box_iterations, levels_mm=parameters.box_levels_mm,
+            step=parameters.syn_step, folder=out_dir / 'box', seed=seed, threads=threads,
+        )  # fmt: skip
+        forward, inverse = join(pieces.affine, [*fields, box], *outputs)
     quality = measure_quality(forward, fixed, moving, structural, template)
+    quality['turned_deg'] = pose.turned_deg
     check_quality(quality)
     return Registration([forward], [inverse], quality, preset, seed, size, gre_to_t1w)
 
@@ -226,9 +263,29 @@ def _check_input(preset: str, magnitude: Path, others: list[Path]) -> None:
             )
 
 
+def _at_working_size(channels: dict[str, Path], size_mm: float, folder: Path) -> dict[str, Path]:
+    """Write a fine scan's channels at the resolution of the template's: less noise, less time."""
+    written = {}
+    for name, path in channels.items():
+        array, affine = read_image(path)
+        if np.cbrt(voxel_size(affine).prod()) < FINE * size_mm:
+            array, affine = resample_isotropic(array, affine, size_mm)
+        if name == 'mask':
+            array = (array > 0.5).astype(np.float32)
+        written[name] = write_image(folder / f'working_{name}.nii', array, affine)
+    return written
+
+
+def _start(pose: Pose, fixed: dict[str, Path], moving: dict[str, Path], folder: Path) -> str:
+    """Return the value of --initial-moving-transform."""
+    if pose.turned_deg == 0:
+        return f'[{fixed["mask"]},{moving["mask"]},1]'
+    return str(write_matrix(pose.matrix, folder / 'pose.mat', pose.centre))
+
+
 def _arguments(
-    prefix: Path, fixed: dict[str, Path], moving: dict[str, Path], structural: str,
-    parameters: RegistrationParameters, size_mm: float, seed: int | None,
+    prefix: Path, start: str, fixed: dict[str, Path], moving: dict[str, Path], structural: str,
+    names: list[str], parameters: RegistrationParameters, size_mm: float, seed: int | None,
 ) -> list[str]:  # fmt: skip
     """Return the command line of antsRegistration: rigid, affine, SyN."""
     pair = fixed[structural], moving[structural]
@@ -239,12 +296,15 @@ def _arguments(
         'size_mm': size_mm,
     }
     metrics = [
-        ants_run.Metric('MI', *pair),
-        ants_run.Metric('MI', fixed['chi'], moving['chi'], parameters.chi_weight),
-    ]
+        ants_run.Metric(
+            parameters.metric, fixed[name], moving[name],
+            parameters.chi_weight if name == 'chi' else 1.0,
+        )
+        for name in names
+    ]  # fmt: skip
     everywhere, region = '[NA,NA]', f'[{_region(fixed["mask"], size_mm)},NA]'
     return [
-        *ants_run.start(prefix, f'[{fixed["mask"]},{moving["mask"]},1]', seed),
+        *ants_run.start(prefix, start, seed, composite=False),
         *ants_run.linear_stage('Rigid', *pair, **linear),
         '--masks', everywhere,
         *ants_run.linear_stage('Affine', *pair, **linear),

@@ -7,6 +7,10 @@
                           without its rim; the sign depends on the contrast of the scan
 ``structure_match``       correlation ratio of the same two, 0..1, whatever the contrast
 ``chi_correlation``       correlation of the susceptibility channels in and around the regions
+``deep_grey_overlap``     overlap of iron-rich labels with the person's own iron, and
+``deep_grey_contrast``    its contrast there over that of the template; NaN where the template
+                          shows no iron yet (`qsmbids.atlas.deep_grey`)
+``turned_deg``            by how much the start was turned away from the header's pose
 ``volume_ratio``          median volume change from template to scan (determinant of Jacobian)
 ``jacobian_min, _max``    1st and 99th percentile of it in the brain
 ``folded_fraction``       fraction of the brain where it is not positive
@@ -22,6 +26,7 @@ import numpy as np
 from scipy import ndimage
 
 from qsmbids.atlas.dataset import AtlasFiles
+from qsmbids.atlas.deep_grey import deep_grey_agreement
 from qsmbids.atlas.errors import RegistrationError
 from qsmbids.atlas.images import read_image, read_mask, resample_to, voxel_size
 from qsmbids.atlas.transforms import RAS_TO_LPS, to_ants, warp
@@ -42,7 +47,7 @@ def measure_quality(
     transform: str, fixed: dict[str, Path], moving: dict[str, Path], structural: str,
     template: AtlasFiles,
 ) -> dict[str, float]:  # fmt: skip
-    """Measure a registration.
+    """Measure a registration; ``turned_deg`` is known to its caller only.
 
     Parameters
     ----------
@@ -85,6 +90,7 @@ def measure_quality(
         'ncc': _correlation(structure, expected, interior),
         'structure_match': correlation_ratio(structure, expected, interior),
         'chi_correlation': _correlation(moved('chi'), read_image(fixed['chi'])[0], regions),
+        **deep_grey_agreement(transform, moving['chi'], moving['mask'], template),
         'volume_ratio': float(np.median(determinant)),
         'jacobian_min': float(np.percentile(determinant, 1)),
         'jacobian_max': float(np.percentile(determinant, 99)),

@@ -41,8 +41,9 @@ class Register(Step):
         i = self.inputs
         registration = register_to_template(
             magnitude=Path(i.magnitude), chi=Path(i.chi), mask=Path(i.brain_mask),
-            chi_mask=Path(i.qsm_mask), template=template_files(i.template), out_dir=folder / 'ants',
-            t1w=Path(i.t1w) if i.t1w else None, preset=i.preset, seed=i.seed, threads=1,
+            chi_mask=Path(i.qsm_mask), t1w=Path(i.t1w) if i.t1w else None,
+            template=template_files(i.template), out_dir=folder / 'ants',
+            preset=i.preset, seed=i.seed, threads=1,
         )  # fmt: skip
         return {
             'xfm_forward': registration.forward[0],

@@ -13,6 +13,7 @@ while the others are not prepared again.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -266,7 +267,7 @@ def cohort_files(atlas: Atlas, age: float) -> AtlasFiles:
 def _voxels(path: Path) -> int:
     try:
         return int(np.prod(nib.load(path).shape))
-    except (OSError, ImageFileError):
+    except (OSError, EOFError, zlib.error, ImageFileError):
         return 0  # the step that reads it says what is wrong
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,6 @@ def _readable(path: Path) -> bool:
     if path.name.endswith('.nii.gz'):
         try:
             nib.load(path)
-        except (OSError, nib.filebasedimages.ImageFileError):
+        except (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError):
             return False
     return True

@@ -45,6 +45,14 @@ _REGISTRATION: tuple[tuple[str, str, float | None, float | None, str], ...] = (
     ('fov_coverage', '', 0.9, None, 'Share of the atlas brain inside the field of view.'),
     ('chi_correlation', '', 0.3, None,
      'Correlation of susceptibility with the atlas in deep grey matter.'),
+    ('deep_grey_overlap', '', 0.6, None,
+     'Overlap of the iron-rich regions with the iron that the map shows; low: regions beside '
+     'the nuclei. Empty in small children, who have no iron to show yet.'),
+    ('deep_grey_contrast', '', 0.3, 2.5,
+     'Contrast of the iron-rich regions over that expected at this age.'),
+    ('turned_deg', 'degrees', None, 15.0,
+     'Turn of the head against its header that registration had to undo; above zero: wrong '
+     'orientation in the header, and so a wrong field direction in the susceptibility map.'),
     ('jacobian_min', '', 0.1, None, 'Strongest compression by the warp.'),
     ('jacobian_max', '', None, 8.0, 'Strongest expansion by the warp.'),
     ('folded_fraction', '', None, 0.001, 'Share of the brain that the warp turns inside out.'),

@@ -17,7 +17,8 @@ SEED = 7
 GOOD = {
     'mask_dice': 0.95, 'fov_coverage': 1.0, 'ncc': 0.5, 'structure_match': 0.5,
     'chi_correlation': 0.9, 'volume_ratio': 0.8, 'jacobian_min': 0.6, 'jacobian_max': 1.6,
-    'folded_fraction': 0.0, 'centre_distance_mm': 3.0,
+    'folded_fraction': 0.0, 'centre_distance_mm': 3.0, 'deep_grey_overlap': 0.8,
+    'deep_grey_contrast': 1.0, 'turned_deg': 0.0,
 }  # fmt: skip
 
 
@@ -71,6 +72,9 @@ def test_quality_of_a_good_registration(registered):
     assert quality['chi_correlation'] > 0.9
     assert quality['structure_match'] > 0.4
     assert quality['folded_fraction'] == 0
+    assert quality['turned_deg'] == 0  # 20 degrees of obliqueness are in the header
+    assert quality['deep_grey_overlap'] > 0.65
+    assert 0.6 < quality['deep_grey_contrast'] < 1.5
     # the head is 3 % wider, 5 % shorter and 2 % higher when seen from the scan
     assert quality['volume_ratio'] == pytest.approx(1 / (1.03 * 0.95 * 1.02), abs=0.08)
     assert quality['mask_dice'] > 0.9
