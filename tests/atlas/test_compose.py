@@ -34,7 +34,8 @@ def test_pieces_are_applied_in_order_and_the_inverse_undoes_them(tmp_path):
     there, back = ants.read_transform(forward), ants.read_transform(inverse)
     point = [-20.0, -20.0, 20.0]
     moved = there.apply_to_point(point)
-    assert np.allclose(moved, 1.2 * (np.array(point) + (1, 2, 0)) - (10, 0, 0), atol=1e-3)
+    shifted = np.add(point, (1, 2, 0))
+    assert np.allclose(moved, 1.2 * shifted - (10, 0, 0), atol=1e-3)
     assert np.allclose(back.apply_to_point(moved), point, atol=1e-3)
     warped = warp(np.ones(SHAPE), AFFINE, SHAPE, AFFINE, [forward])  # one file is enough
     assert warped.max() == pytest.approx(1, abs=1e-5)
