@@ -95,6 +95,11 @@ def test_an_atlas_is_replaced_only_on_request(built, tmp_path):
     (folder / 'old').touch()
     write_built(tmp_path, built, replace=True)
     assert not (folder / 'old').exists()
+    (folder / PROVENANCE).unlink()
+    with pytest.raises(AtlasError, match='was not built') as info:
+        write_built(tmp_path, built, replace=True)
+    assert len(str(info.value).splitlines()) == 3
+    assert (folder / 'README.md').is_file()
 
 
 def test_nothing_is_left_when_the_reader_would_refuse_it(built, tmp_path):

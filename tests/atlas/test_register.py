@@ -115,6 +115,57 @@ def test_t1w_leads_and_is_aligned_without_interpolation(scan, template, atlas, t
     assert np.mean(list(dice_by_label(atlas, found, scan.labels).values())) > 0.85
 
 
+@pytest.mark.slow
+def test_a_header_turned_by_a_quarter_is_survived_and_said(scan, template, atlas, tmp_path):
+    wrong = np.eye(4)
+    wrong[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    files = {
+        name: write_image(tmp_path / f'{name}.nii', read_image(path)[0], wrong @ scan.affine)
+        for name, path in (('magnitude', scan.magnitude), ('chi', scan.chi), ('mask', scan.mask))
+    }
+    registration = register_to_template(
+        **files, template=template, out_dir=tmp_path / 'r', preset='fast', seed=SEED
+    )
+    assert registration.quality['turned_deg'] == pytest.approx(90, abs=20)
+    found = read_image(
+        labels_to_native(
+            registration.inverse, template.dseg, files['magnitude'], tmp_path / 'd.nii'
+        )
+    )[0]
+    dice = dice_by_label(atlas, found, scan.labels)
+    assert np.mean([dice[b.name] for b in atlas.labels if b.group == 'deep grey']) > 0.8
+
+
+@pytest.mark.slow
+def test_susceptibility_of_somebody_else_shows_in_the_quality(scan, template, tmp_path):
+    brain = read_mask(scan.mask)[0]
+    noise = 0.02 * np.random.default_rng(1).standard_normal(brain.shape)
+    chi = write_image(
+        tmp_path / 'chi.nii', np.where(brain, noise, 0).astype(np.float32), scan.affine
+    )
+    quality = register_to_template(
+        magnitude=scan.magnitude, chi=chi, mask=scan.mask, template=template,
+        out_dir=tmp_path / 'r', preset='fast', seed=SEED,
+    ).quality  # fmt: skip
+    assert quality['deep_grey_overlap'] < 0.6  # the limit of workflows/qc.py
+    assert quality['deep_grey_contrast'] < 0.3
+    assert quality['chi_correlation'] < 0.3
+
+
+@pytest.mark.slow
+def test_precise_completes_and_places_the_nuclei(scan, template, atlas, tmp_path):
+    registration = register_to_template(
+        magnitude=scan.magnitude, chi=scan.chi, mask=scan.mask, template=template,
+        out_dir=tmp_path, preset='precise', seed=SEED,
+    )  # fmt: skip
+    assert registration.quality['folded_fraction'] == 0
+    found = read_image(
+        labels_to_native(registration.inverse, template.dseg, scan.magnitude, tmp_path / 'd.nii')
+    )[0]
+    dice = dice_by_label(atlas, found, scan.labels)
+    assert np.mean([dice[b.name] for b in atlas.labels if b.group == 'deep grey']) > 0.85
+
+
 REPEAT = """
 import sys
 from pathlib import Path

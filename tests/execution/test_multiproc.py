@@ -51,6 +51,7 @@ def run(tmp_path, nodes, connections=()):
     workflow = Workflow('wf', base_dir=str(tmp_path))
     workflow.config['execution'] = {
         'poll_sleep_duration': 0.1, 'crashdump_dir': str(tmp_path), 'crashfile_format': 'txt',
+        'stop_on_first_crash': 'false',  # another test in this process may have set it
     }  # fmt: skip
     workflow.add_nodes(nodes)
     for source, target in connections:

@@ -122,7 +122,8 @@ def check_target(root: Path, name: str, *, replace: bool) -> Path:
     Raises
     ------
     AtlasError
-        If the name has other characters than letters and digits, or is taken.
+        If the name has other characters than letters and digits, or is taken. Only what was
+        built here is ever replaced.
     """
     if not (name.isascii() and name.isalnum()):
         raise AtlasError(
@@ -136,6 +137,12 @@ def check_target(root: Path, name: str, *, replace: bool) -> Path:
             f'{folder} exists.',
             'An atlas is not written over without being asked.',
             'Give another --name or folder, or --replace.',
+        )
+    if folder.exists() and not (folder / PROVENANCE).is_file():
+        raise AtlasError(
+            f'{folder} was not built by qsmbids-atlas build: it has no {PROVENANCE}.',
+            'It may hold what cannot be made again, and is not replaced.',
+            'Give another --name or folder.',
         )
     return folder
 
