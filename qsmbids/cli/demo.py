@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from qsmbids.cli.main import main as qsmbids
 
     arguments = [str(bids), str(out), 'participant', 'group', '-w', str(folder / 'work')]
+    arguments += ['--registration', 'fast']  # a demo that takes long is not tried
     if args.nprocs:
         arguments += ['--nprocs', str(args.nprocs)]
     code = qsmbids(arguments)
