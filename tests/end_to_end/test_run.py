@@ -19,6 +19,7 @@ from qsmbids.plan.planner import make_plan
 from qsmbids.workflows.outcome import promised_names
 
 pytestmark = pytest.mark.slow
+QUICK = ('--registration', 'fast')  # how good it is, others test
 
 
 def start(*arguments):
@@ -37,7 +38,9 @@ def finish(process):
 def done(coarse_dataset, tmp_path_factory):
     """A complete run of both levels."""
     folder = tmp_path_factory.mktemp('done')
-    arguments = (coarse_dataset, folder / 'out', 'participant', 'group', '-w', folder / 'work')
+    arguments = (
+        coarse_dataset, folder / 'out', 'participant', 'group', '-w', folder / 'work', *QUICK,
+    )  # fmt: skip
     code, text = finish(start(*arguments))
     assert code == 0, text
     return folder, arguments, text
@@ -119,6 +122,7 @@ def test_killed_and_started_again(done, coarse_dataset, tmp_path, step):
     """SIGKILL in mid-way; the second start gives what an undisturbed run gives."""
     arguments = (
         coarse_dataset, tmp_path / 'out', 'participant', 'group', '-w', tmp_path / 'work',
+        *QUICK,
     )  # fmt: skip
     process = start(*arguments)
     for line in process.stdout:
@@ -134,7 +138,9 @@ def test_killed_and_started_again(done, coarse_dataset, tmp_path, step):
 
 
 def test_sigterm_ends_it_and_leaves_no_worker(coarse_dataset, tmp_path):
-    process = start(coarse_dataset, tmp_path / 'out', 'participant', '-w', tmp_path / 'work')
+    process = start(
+        coarse_dataset, tmp_path / 'out', 'participant', '-w', tmp_path / 'work', *QUICK
+    )
     for line in process.stdout:
         if 'brain mask' in line:
             break
@@ -164,7 +170,7 @@ def test_failed_registration_is_told_and_the_maps_are_kept(coarse_dataset, tmp_p
         [
             str(coarse_dataset), str(tmp_path / 'out'), 'participant',
             '--participant-label', '01', '-w', str(tmp_path / 'work'),
-            '-d', f'masks={tmp_path / "masks"}', '--background-removal', 'vsharp',
+            '-d', f'masks={tmp_path / "masks"}', '--background-removal', 'vsharp', *QUICK,
         ]
     )  # fmt: skip
     text = capsys.readouterr().out

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def run(dataset, tmp_path, *options):
     return main(
         [str(dataset), str(tmp_path / 'out'), 'participant', '-w', str(tmp_path / 'work'),
-         '--participant-label', '01', *options]
+         '--participant-label', '01', '--registration', 'fast', *options]
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_single_echo_and_another_chain(dataset, tmp_path):
 
 
 def test_csf_reference_and_reports_again(dataset, tmp_path):
-    options = ('--reference-region', 'csf', '--registration', 'fast')
+    options = ('--reference-region', 'csf')
     assert run(dataset, tmp_path, *options) == 0
     sidecar = json.loads((tmp_path / 'out/sub-01/anat/sub-01_Chimap.json').read_text())
     assert sidecar['SusceptibilityReference'] == 'csf'
