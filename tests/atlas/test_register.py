@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from qsmbids.atlas.errors import AtlasError, RegistrationError
 from qsmbids.atlas.images import read_image, read_mask, write_image
-from qsmbids.atlas.register import register_to_template
+from qsmbids.atlas.register import PRESETS, register_to_template
 from qsmbids.atlas.registration_quality import check_quality
 from qsmbids.atlas.transforms import labels_to_native, map_to_native, map_to_template
 
@@ -153,7 +154,10 @@ def test_susceptibility_of_somebody_else_shows_in_the_quality(scan, template, tm
 
 
 @pytest.mark.slow
-def test_precise_completes_and_places_the_nuclei(scan, template, atlas, tmp_path):
+def test_precise_completes_and_places_the_nuclei(scan, template, atlas, tmp_path, monkeypatch):
+    """With fewer iterations: it is the joining of whole brain and box that is tested."""
+    fewer = replace(PRESETS['precise'], syn_iterations=(30, 15, 3), box_iterations=(8, 2))
+    monkeypatch.setitem(PRESETS, 'precise', fewer)
     registration = register_to_template(
         magnitude=scan.magnitude, chi=scan.chi, mask=scan.mask, template=template,
         out_dir=tmp_path, preset='precise', seed=SEED,
