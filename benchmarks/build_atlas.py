@@ -12,11 +12,13 @@ Printed, for each cohort:
 
 * sharpness: mean length of the gradient of the susceptibility template in and within one voxel
   around the deep grey nuclei, relative to that of the people's own maps brought to the same
-  space without averaging (noise makes people steeper than any average can be). The linear
-  average of the same people (affine registration, mean size) is measured in the same way;
-* spread: SD of susceptibility over people in the same voxels, ppb;
-* Dice: agreement of the people's true labels, brought to the common space, with their majority
-  over everybody (how well people lie on one another), and of the atlas's labels with it.
+  space without averaging (noise makes people steeper than any average can be);
+* SD of susceptibility over people in the same voxels, ppb;
+* Dice of the people's true labels, brought to that space, with their majority;
+
+all three for the linear average (affine registration, mean size), for the average of the group
+in its own shape, and in the common space. Then the Dice of the labels of the atlas with the
+majority over everybody.
 
 At the end a thirteenth person is registered to the atlas as ``qsmbids --atlas`` does it, and its
 labels are compared with the true ones of that person.
@@ -101,35 +103,53 @@ def build(people: Path, work: Path, args: argparse.Namespace):
 
 
 def report_templates(result, people: Path) -> None:
-    """Print sharpness and spread of each cohort, of the atlas and of the linear average."""
-    from qsmbids.atlas.build.average import RunningMoments
+    """Print sharpness, spread and overlap of the linear average, of the group and of the atlas."""
     from qsmbids.atlas.images import read_image
     from qsmbids.interfaces.build_atlas import read_record
 
-    print('| cohort | sharpness, linear | sharpness, atlas | SD linear, ppb | SD atlas, ppb |')
-    print('|---|---|---|---|---|')
+    print('| cohort | average | sharpness | SD, ppb | Dice, deep grey | Dice, all regions |')
+    print('|---|---|---|---|---|---|')
     for name, group in result.groups.items():
         grid, affine = read_image(Path(group['hybrid']))
-        start = read_record(linear_record(group))
-        rows = []
-        for kind in ('linear', 'atlas'):
-            moments, slopes = RunningMoments(grid.shape), []
-            labels, maps = [], []
-            for person in group['chains']:
-                if kind == 'linear':
-                    move = by_matrix(np.array(start['starts'][person]), grid.shape, affine)
-                else:
-                    move = by_chain(result.chains[person], grid.shape, affine)
-                maps.append(move(image_of(people, person, 'Chimap'), 'linear'))
-                labels.append(move(image_of(people, person, 'desc-truth_dseg'), 'label'))
-                moments.add(maps[-1], np.ones(grid.shape, dtype=bool))
-            region = around_deep_grey(majority_label(labels))
-            slopes = [steepness(chi, affine, region) for chi in maps]
-            rows.append((steepness(moments.mean, affine, region) / np.mean(slopes),
-                         1000 * float(moments.sd[region].mean())))  # fmt: skip
-        (linear, linear_sd), (atlas, atlas_sd) = rows
-        print(f'| {name} | {linear:.2f} | {atlas:.2f} | {linear_sd:.1f} | {atlas_sd:.1f} |')
+        starts = read_record(linear_record(group))['starts']
+        ways = {
+            'linear': {p: by_matrix(np.array(starts[p]), grid.shape, affine) for p in starts},
+            'group': {
+                p: by_chain(chain['forward'], grid.shape, affine)
+                for p, chain in group['chains'].items()
+            },
+            'common space': {
+                p: by_chain(result.chains[p], grid.shape, affine) for p in group['chains']
+            },
+        }
+        for words, moves in ways.items():
+            cells = ' | '.join(measure_average(people, moves, affine))
+            print(f'| {name} | {words} | {cells} |')
     print()
+
+
+def measure_average(people: Path, moves: Mapping, affine: np.ndarray) -> list[str]:
+    """Return sharpness, SD and Dice of the people with their majority, as text."""
+    from qsmbids.atlas.build.average import RunningMoments
+
+    maps = [move(image_of(people, p, 'Chimap'), 'linear') for p, move in moves.items()]
+    labels = [move(image_of(people, p, 'desc-truth_dseg'), 'label') for p, move in moves.items()]
+    moments = RunningMoments(maps[0].shape)
+    for chi in maps:
+        moments.add(chi, np.ones(chi.shape, dtype=bool))
+    truth = majority_label(labels)
+    region = around_deep_grey(truth)
+    alone = np.mean([steepness(chi, affine, region) for chi in maps])
+    scores = [dice(one, truth, label_table()) for one in labels]
+    overlaps = [
+        np.nanmean([[score[label.name] for label in wanted] for score in scores])
+        for _, wanted in selections()
+    ]
+    return [
+        f'{steepness(moments.mean, affine, region) / alone:.2f}',
+        f'{1000 * moments.sd[region].mean():.1f}',
+        *(f'{overlap:.2f}' for overlap in overlaps),
+    ]
 
 
 def report_labels(result, people: Path) -> None:

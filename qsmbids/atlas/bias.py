@@ -17,6 +17,7 @@ Imaging 2010;29:1310-1320. https://doi.org/10.1109/TMI.2010.2046908
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from qsmbids.atlas.images import resample_isotropic, resample_to
 from qsmbids.atlas.transforms import to_ants
@@ -65,9 +66,8 @@ def remove_bias(image: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> np.
         convergence={'iters': list(_ITERATIONS), 'tol': _TOLERANCE},
         return_bias_field=True,
     ).numpy()
-    # the edge of the mask is nearer to the last inner voxel than to its outside
-    known = np.where(inside, field, 0).astype(np.float32)
-    weight = resample_to(inside, at, image.shape, affine)
-    bias = resample_to(known, at, image.shape, affine) / np.maximum(weight, 1e-3)
-    usable = brain & (bias > 0) & np.isfinite(bias)
-    return np.where(usable, signal / np.where(usable, bias, 1), signal).astype(np.float32)
+    # every voxel outside takes the bias of the nearest one inside: nothing is divided by a
+    # weight that vanishes beyond the edge of the mask
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    bias = resample_to(field[tuple(nearest)], at, image.shape, affine, mode='nearest')
+    return np.where(brain, signal / np.where(brain, bias, 1), 0).astype(np.float32)

@@ -223,10 +223,14 @@ def resample_isotropic(
 
 
 def resample_to(
-    array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray
-) -> np.ndarray:
-    """Sample an image on another grid of the same world, linearly; zero outside."""
+    array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray,
+    mode: str = 'constant',
+) -> np.ndarray:  # fmt: skip
+    """Sample an image on another grid of the same world, linearly; zero outside.
+
+    With ``mode='nearest'``, the edge of the image goes on outside.
+    """
     to_voxels = np.linalg.inv(affine) @ target
     return ndimage.affine_transform(
-        array.astype(np.float32), to_voxels[:3, :3], to_voxels[:3, 3], shape, order=1
+        array.astype(np.float32), to_voxels[:3, :3], to_voxels[:3, 3], shape, order=1, mode=mode
     )

@@ -66,7 +66,7 @@ from qsmbids.atlas.initial_pose import Pose, find_pose, write_matrix
 from qsmbids.atlas.refine import refine_in_box
 from qsmbids.atlas.registration_quality import check_quality, measure_quality
 
-VERSION = 2  # raised when its numbers change: an older result is then not used
+VERSION = 3  # raised when its numbers change: an older result is then not used
 COARSEST_MM = 3.0  # the working grid is never coarser than this
 FINE = 0.75  # of the working voxel: a scan that is finer is brought to it
 MARGIN_MM = 4.0  # around the template brain: where SyN compares images

@@ -22,12 +22,7 @@ from qsmbids.phantom.allen import allen_anatomy
 from qsmbids.phantom.overlap import DEEP_GREY, region_means, region_overlap
 from qsmbids.phantom.truth_dataset import TRUTH_FOLDER
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        'QSMBIDS_LONG_TESTS' not in os.environ, reason='minutes; set QSMBIDS_LONG_TESTS to run it'
-    ),
-]
+pytestmark = pytest.mark.slow
 
 BESIDE = Path(__file__).parents[2].parent / 'shared' / 'atlases'
 AGE = 30.0

@@ -1,7 +1,6 @@
 """Building an atlas: the graph, who is passed over, and (slow) a whole build that is then used."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,9 +186,6 @@ def test_the_hybrid_is_dark_where_there_is_iron(request_, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    'QSMBIDS_LONG_TESTS' not in os.environ, reason='minutes; set QSMBIDS_LONG_TESTS to run it'
-)
 def test_a_build_gives_an_atlas_with_labels_in_place_and_goes_on_where_it_was(tmp_path, capfd):
     people = write_cohort(
         tmp_path / 'people', AGES, parameters=PhantomParameters(voxel_size_mm=4.0, seed=11)
