@@ -7,7 +7,9 @@ parameters carry the unit of the property, ppm for susceptibility.
 family            formula                                    used for
 ================  =========================================  ===========================
 ``Constant``      c                                          ventricles, general tissue
+``Linear``        a + b·age                                  adults
 ``Quadratic``     a + b·age + c·age²                         thalamus, adults
+``Cubic``         a + b·age + c·age² + d·age³                wide ranges, many people
 ``Exponential``   α·(1 − exp(−β·age)) + γ                    iron-rich nuclei
 ``Poisson``       A·age·exp(−age/B) + C                      white matter
 ================  =========================================  ===========================
@@ -88,6 +90,24 @@ class Constant(Curve):
 
 
 @dataclass(frozen=True)
+class Linear(Curve):
+    """A straight line a + b·age.
+
+    Examples
+    --------
+    >>> Linear(intercept=0.01, slope=0.001)([0, 50]).round(3).tolist()
+    [0.01, 0.06]
+    """
+
+    intercept: float
+    slope: float  # per year
+    formula: ClassVar[str] = 'a + b*age'
+
+    def _value(self, age: np.ndarray) -> np.ndarray:
+        return self.intercept + self.slope * age
+
+
+@dataclass(frozen=True)
 class Quadratic(Curve):
     """A parabola a + b·age + c·age², with its extremum at age −b / (2c).
 
@@ -115,6 +135,26 @@ class Quadratic(Curve):
 
     def _value(self, age: np.ndarray) -> np.ndarray:
         return self.intercept + self.slope * age + self.curvature * age**2
+
+
+@dataclass(frozen=True)
+class Cubic(Curve):
+    """A cubic polynomial a + b·age + c·age² + d·age³.
+
+    Examples
+    --------
+    >>> Cubic(1.0, 0.0, 0.0, 2.0)(2)
+    17.0
+    """
+
+    intercept: float
+    slope: float  # per year
+    curvature: float  # per year squared
+    third: float  # per year cubed
+    formula: ClassVar[str] = 'a + b*age + c*age^2 + d*age^3'
+
+    def _value(self, age: np.ndarray) -> np.ndarray:
+        return self.intercept + age * (self.slope + age * (self.curvature + age * self.third))
 
 
 @dataclass(frozen=True)

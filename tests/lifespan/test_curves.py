@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from qsmbids.lifespan.curves import Constant, Exponential, Poisson, Quadratic
+from qsmbids.lifespan.curves import Constant, Cubic, Exponential, Linear, Poisson, Quadratic
 
 CURVES = [
     Constant(0.02),
+    Linear(0.01, 0.0005),
     Quadratic(0.01, 0.002, -2e-5),
+    Cubic(0.01, 0.002, -2e-5, 1e-7),
     Exponential(0.14, 0.09, 0.01),
     Poisson(-0.0025, 30.0, -0.01),
 ]
@@ -15,7 +17,9 @@ CURVES = [
 def test_formula_text_is_what_is_computed(curve):
     names = {
         Constant: {'value': 'c'},
+        Linear: {'intercept': 'a', 'slope': 'b'},
         Quadratic: {'intercept': 'a', 'slope': 'b', 'curvature': 'c'},
+        Cubic: {'intercept': 'a', 'slope': 'b', 'curvature': 'c', 'third': 'd'},
         Exponential: {},
         Poisson: {'amplitude': 'A', 'time_constant': 'B', 'offset': 'C'},
     }[type(curve)]
