@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qsmbids import methods
+from qsmbids.lifespan.iron import DEFAULT_SLOPE
+from qsmbids.lifespan.norms import NormSet
 
 REFERENCES = ('whole-brain', 'csf', 'csf-r2star', 'none')  # or the name of any atlas region
 REFERENCES_WITHOUT_ATLAS = ('whole-brain', 'csf-r2star', 'none')
@@ -16,8 +18,28 @@ BRAIN_MASKS = ('bet', 'threshold', 'quality', 'atlas', 'user')  # names in --mas
 REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
 AGE_INTERPOLATION = ('auto', 'on', 'off')
 HAEMATOCRIT = 0.40  # volume fraction of red cells in blood, adults of both sexes
+HEMISPHERES = ('average', 'separate')
+REPEATABILITY_PPB = 3.6  # SD of a repeated measurement; see qsmbids.group.longitudinal
 DEFAULT_SEED = 2018
 SHARED_STAGES = ('mask', 'contrast')  # several methods at once, one set of overrides
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """What the group level was asked beyond merging; see the options of the same names."""
+
+    hemispheres: str = HEMISPHERES[0]
+    curves: tuple[str, ...] = ()  # those of each kind of region
+    robust: bool = False
+    fit_norms: Path | None = None
+    iron: bool = False
+    iron_slope_ppb: float = DEFAULT_SLOPE
+    iron_offset_ppb: float = 0.0
+    models: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    roc: tuple[str, ...] = ()
+    harmonize: str = ''
+    repeatability_ppb: float = REPEATABILITY_PPB
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,8 @@ class Config:
     haematocrit: float = HAEMATOCRIT
     build_atlas: str = ''  # name of the atlas that the group level builds
     atlas_licence: str = ''
+    norms: NormSet | None = None  # to compare each person with
+    group: GroupOptions = field(default_factory=GroupOptions)
     registration: str = 'standard'
     recon_only: bool = False
     cosmos: bool = False

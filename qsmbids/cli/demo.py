@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qsmbids import __version__
-from qsmbids.cli import exit_codes
+from qsmbids.cli import demo_cohort, exit_codes
 
 if TYPE_CHECKING:
     from qsmbids.phantom.score import Score
@@ -32,7 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='qsmbids-demo',
         description='Simulate people of several ages as a BIDS dataset, run qsmbids participant '
-        'and group on it, and compare the recovered susceptibility with the true one.',
+        'and group on it, and compare the recovered susceptibility with the true one. With '
+        '--cohort: simulate the tables of many people, and run group alone.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
@@ -47,12 +48,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=1, help='seed of anatomy and noise')
     parser.add_argument('--nprocs', type=int, metavar='N', help='processors (default: all)')
     parser.add_argument('--version', action='version', version=f'qsmbids-demo {__version__}')
+    demo_cohort.add_arguments(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit code."""
     args = build_parser().parse_args(argv)
+    if hasattr(args, 'cohort'):
+        return demo_cohort.run_cohort(args)
     if any(not 1 <= age <= 100 for age in args.ages):
         build_parser().error('--ages must lie between 1 and 100 years')
     begin = time.monotonic()

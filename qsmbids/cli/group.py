@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
 
 from qsmbids import __version__
 from qsmbids.cli import exit_codes
 from qsmbids.config import Config
 
+_SHOWN = 20  # lines of each kind on the terminal
+
 
 def run_group_level(config: Config) -> int:
-    """Merge the participants' tables and return the exit code."""
+    """Merge the participants' tables, analyse them, and return the exit code."""
     from qsmbids.group import NothingFoundError, run_group
 
-    table = config.bids_dir / 'participants.tsv'
+    begin = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f'  [{time.monotonic() - begin:5.0f} s] {text}', flush=True)
+
+    print('\nGroup level')
     try:
         result = run_group(
             config.output_dir,
-            participants_tsv=table if table.is_file() else None,
+            bids_dir=config.bids_dir,
             participant_labels=config.participant_labels,
             version=__version__,
+            options=config.group,
+            norms=config.norms,
+            nprocs=config.nprocs,
+            tell=tell,
         )
     except NothingFoundError as error:
         print(error, file=sys.stderr)
         return exit_codes.NOTHING_USABLE
-    print(f'\nGroup level: {result.n_rows} rows merged.')
-    for missing in result.missing:
-        print(f'  missing: {missing}')
+    print(f'{result.n_rows} rows merged, {result.n_curves} regions with an age curve.')
+    _print_some('missing', result.missing)
+    for severity in ('error', 'warning'):
+        _print_some(severity, [p for p in result.problems if p.severity == severity])
     print(f'Open {config.output_dir / "group.html"}')
-    return _build_atlas(config) if config.build_atlas else exit_codes.OK
+    code = exit_codes.SOME_FAILED if result.failed else exit_codes.OK
+    return max(code, _build_atlas(config)) if config.build_atlas else code
+
+
+def _print_some(kind: str, entries: Sequence[object]) -> None:
+    """Print the first few; the page and the tables have all."""
+    for entry in entries[:_SHOWN]:
+        print(f'  {kind}: {entry}')
+    if len(entries) > _SHOWN:
+        print(f'  {kind}: and {len(entries) - _SHOWN} more, see group.html')
 
 
 def _build_atlas(config: Config) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from qsmbids import __version__, methods
+from qsmbids.cli.group_options import add_group, read_given_norms, read_group
 from qsmbids.cli.reconstruction import add_methods, both, chosen_methods, read_params
 from qsmbids.config import (
     AGE_INTERPOLATION,
@@ -59,12 +60,14 @@ def build_parser() -> argparse.ArgumentParser:
         'analysis_level',
         nargs='+',
         choices=('participant', 'group'),
-        help='participant makes maps, tables and reports; group merges the tables',
+        help='participant makes maps, tables and reports; group merges the tables, fits age '
+        'curves and compares people',
     )
     parser.add_argument('--version', action='version', version=f'qsmbids {__version__}')
     _add_input(parser.add_argument_group('which data'))
     _add_reconstruction(parser.add_argument_group('reconstruction'))
     _add_atlas(parser.add_argument_group('atlas and regions'))
+    add_group(parser.add_argument_group('group level'))
     _add_execution(parser.add_argument_group('how to run'))
     return parser
 
@@ -275,6 +278,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         haematocrit=args.haematocrit,
         build_atlas=args.build_atlas,
         atlas_licence=args.atlas_license,
+        norms=read_given_norms(parser, args),
+        group=read_group(parser, args),
         registration=args.registration,
         recon_only=args.recon_only,
         cosmos=args.cosmos,

@@ -1,4 +1,4 @@
-"""Dataset-level tables and the group page, from what the participant level wrote."""
+"""The group level: merged tables, age curves, norms, answers about people, and a page."""
 
 from qsmbids.group.missing import Missing
 from qsmbids.group.run import GroupResult, NothingFoundError, run_group

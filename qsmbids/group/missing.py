@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbids.group.collect import Scan, natural
+from qsmbids.group.files import ScanFiles, natural
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Missing:
 
 def find_missing(
     output_dir: Path,
-    scans: Sequence[Scan],
+    scans: Sequence[ScanFiles],
     *,
     people: Iterable[str] = (),
     expected: Iterable[str] | None = None,
@@ -50,7 +50,7 @@ def find_missing(
     Parameters
     ----------
     output_dir : Path
-    scans : sequence of Scan
+    scans : sequence of ScanFiles
         What was found.
     people : iterable of str
         Labels of participants.tsv.

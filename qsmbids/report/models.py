@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qsmbids.lifespan.norms import NormSet
 from qsmbids.plan.models import Acquisition
 
 
@@ -120,6 +121,8 @@ class AcquisitionResult:
     curve_offset_ppm : float
         Added to the age curves, so that curve and map have the same reference: minus the
         mean of the age's template over the reference region.
+    norms : NormSet, optional
+        To compare the regions with.
     input_ranges : mapping of str to (float, float)
         Smallest and largest stored value of input files, by path.
     """
@@ -139,4 +142,5 @@ class AcquisitionResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     curve_offset_ppm: float = 0.0
+    norms: NormSet | None = None
     input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

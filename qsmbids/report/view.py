@@ -24,6 +24,7 @@ from qsmbids.report.lesions import marking_view
 from qsmbids.report.markdown import references_html, to_html
 from qsmbids.report.methods import methods_text
 from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
+from qsmbids.report.norms import norms_view
 from qsmbids.report.regions import fold_regions, regions_view
 from qsmbids.report.values import column_words, duration, fixed, number, significant
 
@@ -67,6 +68,7 @@ def acquisition_view(result: AcquisitionResult, number_on_page: int) -> dict[str
         'figures': figures,
         'qc': [qc_view(value) for value in result.qc],
         'regions': regions,
+        'norms': norms_view(result, _age(result), result.norms),
         'region_parts': fold_regions(regions),
         'has_r2star': bool(result.regions_r2star),
         'markings': [marking_view(marking) for marking in result.markings],
@@ -325,6 +327,7 @@ def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         ('r2star', 'R2*', 'r2star' in figures),
         ('registration', 'Atlas', 'registration' in figures),
         ('regions', 'Regions', bool(view['regions'])),
+        ('norms', 'Norms', bool(view['norms'])),
         ('markings', 'Lesions and veins', bool(view['markings'])),
         ('qc', 'Quality', bool(view['qc'])),
         ('methods', 'Methods', bool(view['methods'])),

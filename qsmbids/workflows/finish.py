@@ -172,6 +172,7 @@ def _result(
         settings=recon.get('settings') or {},
         outputs=[path for path in outcome.names.values() if (out / path).is_file()],
         curve_offset_ppm=float(chosen.get('curve_offset_ppm', 0.0)),
+        norms=config.norms,
     )
 
 

@@ -1,0 +1,1 @@
+"""Questions about people: group differences, scores, two groups told apart, sites."""
