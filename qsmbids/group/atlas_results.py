@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qsmbids.bids.dataset import write_table
 from qsmbids.bids.norm_file import write_norms
 from qsmbids.config import GroupOptions
@@ -18,7 +20,7 @@ from qsmbids.group.curve_tables import (
     family_rows,
     quantity_rows,
 )
-from qsmbids.group.curves import Key, fit_curves
+from qsmbids.group.curves import SAME_IN_ALL, Key, fit_curves
 from qsmbids.group.errors import GroupError
 from qsmbids.group.further import estimate_iron, follow
 from qsmbids.group.people.answers import Answers, answer
@@ -126,8 +128,11 @@ def analyse_atlas(
     follow(cohort, as_measured, choices, options, results, write)
     if options.iron:
         estimate_iron(cohort, as_measured, options, results, write)
+    constant = [key for key, reason in reasons.items() if reason == SAME_IN_ALL]
+    keys = zip(table.regions['region'], table.regions['hemisphere'], strict=True)
+    shown = table.select(regions=np.array([key not in constant for key in keys]))
     results.view = AtlasView(
-        table, choices, reasons, zscores=scores,
+        shown, choices, reasons, zscores=scores,
         norms_label=norms.name if norms else '', norms_words=_words(norms) if norms else '',
     )  # fmt: skip
     return results

@@ -66,7 +66,6 @@ CENTILE_COLUMNS: tuple[Column, ...] = (
     ('sd', 'ppm', 'Standard deviation between people of that age'),
     *((f'p{p}', 'ppm', f'Below it are {p} % of people of that age') for p in CENTILES),
 )
-# which unit a parameter has, by its place in the formula, is known to the fit alone
 
 
 def family_rows(choices: Mapping[tuple[str, str], Choice]) -> Rows:
@@ -109,11 +108,14 @@ def quantity_rows(choices: Mapping[tuple[str, str], Choice]) -> Rows:
         fit = choice.fits[choice.best]
         about = {'region': region, 'hemisphere': side, 'family': fit.family}
         remark = ' '.join(fit.remarks)
+        told = _parameters(fit)
         for name, value in zip(fit.names, fit.values, strict=True):
             low, high = fit.intervals.get(name, (math.nan, math.nan))
-            rows.append({**about, 'kind': 'parameter', 'quantity': name, 'value': value,
-                         'low': low, 'high': high, 'unit': 'ppm and years',
-                         'description': fit.formula, 'remark': remark})  # fmt: skip
+            unit, description = told.get(name, ('', fit.formula))
+            rows.append({**about, 'kind': 'parameter', 'quantity': name,
+                         'value': value if fit.identifiable else math.nan,
+                         'low': low, 'high': high, 'unit': unit,
+                         'description': description, 'remark': remark})  # fmt: skip
         for one in fit.derived:
             rows.append({**about, 'kind': 'derived', 'quantity': one.name, 'value': one.value,
                          'low': one.low, 'high': one.high, 'unit': one.unit,
@@ -134,6 +136,17 @@ def centile_rows(choices: Mapping[tuple[str, str], Choice]) -> Rows:
             for row in _centiles(choice.fits[choice.best])
         ]
     return rows
+
+
+def _parameters(fit: FittedCurve) -> dict[str, tuple[str, str]]:
+    """Return unit and description of the parameters of a curve, by name."""
+    from qsmbids.lifespan.families import PARAMETRIC
+
+    family = PARAMETRIC.get(fit.family)
+    if family is None:  # a spline has no parameters with a meaning of their own
+        return {}
+    found = family(np.linspace(*fit.age_range, 5)).parameters
+    return {one.name: (one.unit, one.description) for one in found}
 
 
 def _centiles(fit: FittedCurve) -> Rows:

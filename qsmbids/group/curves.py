@@ -30,6 +30,7 @@ Key = tuple[str, str]  # region, hemisphere
 
 _SAME_PPM = 1e-7  # values of a region that differ by less are one number, the reference
 _WORTH_PROCESSES = 100_000  # values; less is done before other processes have started
+SAME_IN_ALL = 'It has the same value in everybody, as the reference has.'
 MIN_YEARS = 1.0  # between the youngest and the oldest
 _MANY = 5  # sentences about regions; more become one
 
@@ -80,7 +81,7 @@ def fit_curves(
         if not usable.any():
             reasons[key] = 'Nobody has both an age and a value.'
         elif usable.sum() > 1 and np.ptp(values[usable]) < _SAME_PPM:
-            reasons[key] = 'It has the same value in everybody, as the reference has.'
+            reasons[key] = SAME_IN_ALL
         elif np.ptp(age[usable]) < MIN_YEARS:
             reasons[key] = (
                 f'{usable.sum()} people of {age[usable].mean():.3g} years: a curve over age needs '

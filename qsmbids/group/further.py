@@ -72,6 +72,7 @@ def follow(
 
     ``choices`` are the age curves, for the change that age alone would bring.
     """
+    from qsmbids.group.lesion_changes import REPEATABILITY_PPB as LESION_PPB
     from qsmbids.group.lesion_changes import lesion_changes
     from qsmbids.group.longitudinal import region_changes, region_slopes
 
@@ -79,18 +80,19 @@ def follow(
         return
     r = options.repeatability_ppb
     curves = {region: choice.fit.predict for (region, _), choice in choices.items()}
-    tables = (
-        ('change', 'Change between sessions',
-         region_changes(cohort, table, repeatability_ppb=r, curves=curves)),
-        ('slopes', 'Slope over three or more sessions',
-         region_slopes(cohort, table, repeatability_ppb=r)),
-        ('lesionchange', 'Change of marked lesions', lesion_changes(cohort, repeatability_ppb=r)),
-    )  # fmt: skip
     words = (
-        f'A change is flagged if it exceeds what noise and a repeatability of {r:g} ppb (standard '
+        'A change is flagged if it exceeds what noise and a repeatability of {:g} ppb (standard '
         'deviation of one measurement) explain. Nothing here is a diagnosis.'
     )
-    for name, title, (frame, columns, problems) in tables:
+    tables = (
+        ('change', 'Change between sessions', words.format(r),
+         region_changes(cohort, table, repeatability_ppb=r, curves=curves)),
+        ('slopes', 'Slope over three or more sessions', words.format(r),
+         region_slopes(cohort, table, repeatability_ppb=r)),
+        ('lesionchange', 'Change of marked lesions', words.format(LESION_PPB),
+         lesion_changes(cohort)),
+    )  # fmt: skip
+    for name, title, words, (frame, columns, problems) in tables:
         results.problems += problems
         if len(frame):
             path = write(name, frame.to_dict('records'), columns)
