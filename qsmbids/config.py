@@ -19,6 +19,7 @@ REGISTRATION_PRESETS = ('fast', 'standard', 'precise')
 AGE_INTERPOLATION = ('auto', 'on', 'off')
 HAEMATOCRIT = 0.40  # volume fraction of red cells in blood, adults of both sexes
 HEMISPHERES = ('average', 'separate')
+MEASURES = ('mean', 'median', 'trimmed_mean', 'core_mean')  # columns of the region tables
 REPEATABILITY_PPB = 3.6  # SD of a repeated measurement; see qsmbids.group.longitudinal
 DEFAULT_SEED = 2018
 SHARED_STAGES = ('mask', 'contrast')  # several methods at once, one set of overrides
@@ -29,6 +30,7 @@ class GroupOptions:
     """What the group level was asked beyond merging; see the options of the same names."""
 
     hemispheres: str = HEMISPHERES[0]
+    measure: str = MEASURES[0]
     curves: tuple[str, ...] = ()  # those of each kind of region
     robust: bool = False
     fit_norms: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -41,6 +42,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON with an indent of two; NaN is refused, because JSON has none."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     write_text(path, text + '\n')
+
+
+def without_nan(content: Any) -> Any:
+    """Return nested content with None for numbers that could not be computed.
+
+    Examples
+    --------
+    >>> without_nan({'overlap': float('nan'), 'steps': [1.5]})
+    {'overlap': None, 'steps': [1.5]}
+    """
+    if isinstance(content, Mapping):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def copy(source: Path, path: Path) -> None:

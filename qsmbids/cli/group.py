@@ -39,7 +39,7 @@ def run_group_level(config: Config) -> int:
         return exit_codes.NOTHING_USABLE
     print(f'{result.n_rows} rows merged, {result.n_curves} regions with an age curve.')
     _print_some('missing', result.missing)
-    for severity in ('error', 'warning'):
+    for severity in ('error', 'warning', 'note'):
         _print_some(severity, [p for p in result.problems if p.severity == severity])
     print(f'Open {config.output_dir / "group.html"}')
     code = exit_codes.SOME_FAILED if result.failed else exit_codes.OK

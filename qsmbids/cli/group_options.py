@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qsmbids.bids.norm_file import PRIOR, read_norms
 from qsmbids.cli.reconstruction import both
-from qsmbids.config import HEMISPHERES, REPEATABILITY_PPB, GroupOptions
+from qsmbids.config import HEMISPHERES, MEASURES, REPEATABILITY_PPB, GroupOptions
 from qsmbids.group.errors import GroupError
 from qsmbids.group.people.formula import parse_formula
 from qsmbids.group.people.roc import read_contrast
@@ -29,6 +29,11 @@ def add_group(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--hemispheres', choices=HEMISPHERES, default=HEMISPHERES[0],
         help='analyse the mean of left and right, or each by itself',
+    )  # fmt: skip
+    group.add_argument(
+        '--measure', choices=MEASURES, default=MEASURES[0],
+        help='column of the region tables that stands for a region; core_mean leaves out the '
+        'border, whose voxels are partly of what surrounds it',
     )  # fmt: skip
     group.add_argument(
         '--robust', action='store_true', help='fit curves that single outliers cannot bend'
@@ -102,6 +107,7 @@ def read_group(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Gro
         parser.error(str(error))
     return GroupOptions(
         hemispheres=args.hemispheres,
+        measure=args.measure,
         curves=tuple(dict.fromkeys(args.curves)),
         robust=args.robust,
         fit_norms=args.fit_norms.resolve() if args.fit_norms else None,

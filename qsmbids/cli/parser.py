@@ -30,7 +30,8 @@ examples (positional arguments first):
   qsmbids /data /out participant group --nprocs 4 --mem 12G
   qsmbids /data /out participant --dry-run
 
-exit codes: 0 all complete, 1 some acquisitions failed, 2 usage, 65 nothing usable found,
+exit codes: 0 all complete, 1 some acquisitions failed or a question of the group level was not
+answered, 2 usage, 65 nothing usable found,
 70 internal error, 130 interrupted, 143 terminated
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from qsmbids.bids.dataset import write_table
 from qsmbids.bids.norm_file import write_norms
-from qsmbids.config import GroupOptions
+from qsmbids.config import MEASURES, GroupOptions
+from qsmbids.group.comparable import keep_comparable
 from qsmbids.group.curve_tables import (
     CENTILE_COLUMNS,
     FAMILY_COLUMNS,
@@ -23,6 +24,7 @@ from qsmbids.group.curve_tables import (
 from qsmbids.group.curves import SAME_IN_ALL, Key, fit_curves
 from qsmbids.group.errors import GroupError
 from qsmbids.group.further import estimate_iron, follow
+from qsmbids.group.listing import listed
 from qsmbids.group.people.answers import Answers, answer
 from qsmbids.group.problems import Problem
 from qsmbids.group.view import Analysis, AtlasView, Column
@@ -94,11 +96,12 @@ def analyse_atlas(
     -----
     What cannot be done becomes a problem; the rest is done.
     """
-    given = table
+    given, left_out = keep_comparable(cohort, table)
+    table = _with_measure(given, options.measure)
     if options.hemispheres == 'average':
         table = table.averaged()
     as_measured = table
-    results = AtlasResults(AtlasView(table, {}, {}))
+    results = AtlasResults(AtlasView(table, {}, {}), problems=left_out)
     stem = output_dir / f'group_atlas-{table.atlas}_desc-'
 
     def write(name: str, rows: Rows, columns: Iterable[Column]) -> Path:
@@ -116,12 +119,28 @@ def analyse_atlas(
         cohort, table, options.curves, robust=options.robust, nprocs=nprocs, progress=progress
     )
     results.problems += problems
+    if options.measure != MEASURES[0]:
+        results.remarks.append(
+            f'The value of a region is its {options.measure} (--measure), not its mean, in '
+            'curves, models, change and iron.'
+        )
+    if options.robust:
+        results.remarks.append('Curves were fitted with less weight for outliers (--robust).')
     if choices:
         write('families', family_rows(choices), FAMILY_COLUMNS)
         write('curves', quantity_rows(choices), QUANTITY_COLUMNS)
         write('centiles', centile_rows(choices), CENTILE_COLUMNS)
+    if answers.harmonized:
+        results.problems += _not_harmonized(cohort, as_measured, table)
     if options.fit_norms:
-        _fit_norms(cohort, table, choices, options, dataset, results)
+        # harmonised values belong to this cohort alone: nobody else's could be compared
+        if answers.harmonized:
+            measured = fit_curves(
+                cohort, as_measured, options.curves, robust=options.robust, nprocs=nprocs
+            )[0]
+        else:
+            measured = choices
+        _fit_norms(cohort, as_measured, measured, options, dataset, results)
     scores = _apply_norms(cohort, given, norms, options, results, write)
     _take(answers, results, write)
     # norms of others, a person's own change and iron are about values as they were measured
@@ -138,21 +157,41 @@ def analyse_atlas(
     return results
 
 
+def _with_measure(table: RegionTable, measure: str) -> RegionTable:
+    """Return the table with another column in the place of the mean."""
+    return replace(table, values=table.values | {'mean': table.values[measure]})
+
+
 def _take(answers: Answers, results: AtlasResults, write: Any) -> None:
     """Write the answers about people and show them."""
     for name, table in answers.tables.items():
         path = write(name, table.rows(), table.columns)
         about = answers.about[name]
-        results.analyses.append(
-            Analysis(about[:1].upper() + about[1:], '', table.frame, table.columns, path.name)
-        )
+        title = about if '~' in about else about[:1].upper() + about[1:]  # a formula as it is
+        results.analyses.append(Analysis(title, '', table.frame, table.columns, path.name))
     results.problems += answers.problems
     results.failed |= any(problem.severity == 'error' for problem in answers.problems)
     if answers.harmonized:
         results.remarks.append(
             'Differences between sites were removed by ComBat before curves and models. Its '
-            'estimates belong to this cohort; see the table of sites.'
+            'estimates belong to this cohort; see the table of sites. Norms, z-scores, iron and '
+            'change over time use the values as they were measured.'
         )
+
+
+def _not_harmonized(cohort: Cohort, before: RegionTable, after: RegionTable) -> list[Problem]:
+    """Name the scans that had values and lost them, because a column of the models is n/a."""
+    known = [np.isfinite(table.values['mean']).any(axis=1) for table in (before, after)]
+    lost = cohort.scans['key'][known[0] & ~known[1]]
+    if not len(lost):
+        return []
+    return [
+        Problem(
+            f'Not harmonised, and so in no curve and no model: {listed(lost)}.',
+            'ComBat needs the site and every column of the models, and age and sex.',
+            'Fill in the columns, or leave those with gaps out of the models.',
+        )
+    ]
 
 
 def _fit_norms(
@@ -168,7 +207,7 @@ def _fit_norms(
     try:
         norms, problems = fit_norms(
             cohort, table, by_name, families=options.curves or DEFAULT_FAMILIES,
-            robust=options.robust, dataset=dataset,
+            robust=options.robust, dataset=dataset, measure=options.measure,
         )  # fmt: skip
     except GroupError as error:
         results.problems.append(as_problem(error, '--fit-norms'))
@@ -203,8 +242,8 @@ def _words(norms: NormSet) -> str:
     ages = [age for norm in norms.norms for age in norm.age_range]
     return (
         f'{len(norms.norms)} regions, {min(ages):.3g} to {max(ages):.3g} years, reference: '
-        f'{norms.reference or "not stated"}. {norms.notice}'
-    ).strip()
+        f'{norms.reference or "not stated"}.'
+    )
 
 
 def as_problem(error: ValueError, where: str) -> Problem:

@@ -122,16 +122,21 @@ def _not_known(scans: pd.DataFrame, files: Sequence[ScanFiles]) -> list[Problem]
 
 
 def _repeated(maps: pd.DataFrame) -> list[Problem]:
-    groups = maps.groupby(['participant_id', 'session_id'], sort=False)['key']
-    several = [list(keys) for _, keys in groups if len(keys) > 1]
+    groups = maps.groupby(['participant_id', 'session_id'], sort=False)
+    several = [  # the one that counts is named first
+        [*rows['key'][rows['primary']], *rows['key'][~rows['primary']]]
+        for _, rows in groups
+        if len(rows) > 1
+    ]
     if not several:
         return []
     said = [f'{keys[0]} (beside it {", ".join(keys[1:])})' for keys in several]
     return [
         Problem(
             f'Several acquisitions of one person and session: {listed(said, 4)}.',
-            'All are in the tables; an analysis that needs one of each person takes the first.',
-            'Nothing, if the first is meant. Otherwise move the others to a folder of their own.',
+            'All are in the tables; an analysis that needs one takes the first with values, '
+            'which is named first here.',
+            'Nothing, if that one is meant. Otherwise move it to a folder of its own.',
             alone(key for keys in several for key in keys[:1]),
             'note',
         )

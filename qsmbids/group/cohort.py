@@ -69,7 +69,7 @@ class Cohort:
     files: tuple[ScanFiles, ...] = ()
 
     def one_each(self) -> np.ndarray:
-        """Return a mask with one scan of each person: the first session, its first run."""
+        """Return a mask with one scan of each person: first session, first run, with values."""
         return self.scans['primary'].to_numpy(bool) & self.scans['first_session'].to_numpy(bool)
 
     def select(self, scans: Any) -> Cohort:
@@ -144,7 +144,7 @@ def read_cohort(
     if sessions is None and participants_tsv is not None:
         sessions = Path(participants_tsv).parent
     by_person = _sessions(sessions, files, findings, problems)
-    scans = scan_frame(output_dir, files, people, by_person, findings)
+    scans = scan_frame(output_dir, files, people, by_person, findings, _measured(tables, kept))
     known = [key.removeprefix('sub-') for key in people.rows]
     missing = find_missing(output_dir, files, people=known, expected=expected, labels=wanted)
     problems = [
@@ -167,6 +167,15 @@ def read_cohort(
         qc=qc,
         files=tuple(files),
     )
+
+
+def _measured(tables: dict[tuple[str, str], RegionTable], kept: np.ndarray) -> list[bool]:
+    """Tell which of the scans that are kept have a mean susceptibility in any region."""
+    found = np.zeros(len(kept), bool)
+    for (_, suffix), table in tables.items():
+        if suffix == 'Chimap' and 'mean' in table.values:
+            found |= np.isfinite(table.values['mean']).any(axis=1)
+    return found[kept].tolist()
 
 
 def _participants(

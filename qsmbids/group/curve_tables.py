@@ -38,6 +38,7 @@ FAMILY_COLUMNS: tuple[Column, ...] = (
     ('bic', '', 'Bayesian information criterion'),
     ('weight_bic', '', 'Share of evidence by it'),
     ('identifiable', '', '1 if the ages of the people tell all parameters'),
+    ('robust', '', '1 if outliers were given less weight; criteria are then approximate'),
     ('p_constant', '', 'Against no change with age, by the test named in test_constant'),
     ('p_constant_fdr', '', 'Corrected over regions (Benjamini and Hochberg), by family'),
     ('test_constant', '', 'LRT likelihood ratio, F; n/a where the models are not nested'),
@@ -86,7 +87,8 @@ def family_rows(choices: Mapping[tuple[str, str], Choice]) -> Rows:
             row = {'region': region, 'hemisphere': side, **entry, 'formula': fit.formula,
                    'chosen': int(entry['family'] == choice.best), 'n': fit.n,
                    'age_min': fit.age_range[0], 'age_max': fit.age_range[1],
-                   'identifiable': int(entry['identifiable'])}  # fmt: skip
+                   'identifiable': int(entry['identifiable']),
+                   'robust': int(fit.robust)}  # fmt: skip
             for null in ('constant', 'linear'):
                 test = tests.get((entry['family'], null), {})
                 row[f'p_{null}'] = test.get('p', math.nan)

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qsmbids.group.listing import listed
 from qsmbids.group.problems import Problem
 from qsmbids.lifespan.choice import DEFAULT_FAMILIES
 from qsmbids.lifespan.errors import LifespanError
@@ -31,6 +33,8 @@ Key = tuple[str, str]  # region, hemisphere
 _SAME_PPM = 1e-7  # values of a region that differ by less are one number, the reference
 _WORTH_PROCESSES = 100_000  # values; less is done before other processes have started
 SAME_IN_ALL = 'It has the same value in everybody, as the reference has.'
+# of the tissues in which one curve is known to describe the lifespan (Li 2014)
+USUAL = {'deep grey': 'exponential', 'white matter': 'poisson'}
 MIN_YEARS = 1.0  # between the youngest and the oldest
 _MANY = 5  # sentences about regions; more become one
 
@@ -103,8 +107,38 @@ def fit_curves(
         else:
             choices[key] = found
         progress(done, len(jobs))
-    ordered = {key: choices[key] for key in keys if key in choices}
-    return ordered, reasons, _problems(reasons)
+    groups = dict(zip(keys, table.regions['group'], strict=True))
+    ordered, untold = _say_what_ages_cannot_tell(
+        {key: choices[key] for key in keys if key in choices}, groups
+    )
+    return ordered, reasons, [*untold, *_problems(reasons)]
+
+
+def _say_what_ages_cannot_tell(
+    choices: dict[Key, Choice], groups: dict[Key, str]
+) -> tuple[dict[Key, Choice], list[Problem]]:
+    """Give curves that stand in for the usual one of their tissue the reason, and one problem."""
+    told, names = {}, []
+    for key, choice in choices.items():
+        usual = choice.fits.get(USUAL.get(groups[key].strip().lower(), ''))
+        if usual is None or usual.identifiable or choice.best == usual.family:
+            told[key] = choice
+            continue
+        fit = choice.fits[choice.best]
+        fit = replace(fit, remarks=(*fit.remarks, *usual.remarks))
+        told[key] = replace(choice, fits=choice.fits | {choice.best: fit})
+        names.append(_name(key))
+    if not names:
+        return told, []
+    ages = [age for choice in told.values() for age in choice.fit.age_range]
+    problem = Problem(
+        f'People of {min(ages):.0f} to {max(ages):.0f} years cannot tell how fast these regions '
+        f'change: {listed(names)}.',
+        'A growth rate or the age of a minimum needs people in whom that change can be seen; none '
+        'is printed, and a simpler curve is shown.',
+        'Add people of other ages, mostly children, or use the simpler curve for these ages only.',
+    )
+    return told, [problem]
 
 
 def families_of(group: str) -> tuple[str, ...]:
@@ -119,8 +153,9 @@ def families_of(group: str) -> tuple[str, ...]:
     >>> families_of('deep grey')
     ('constant', 'linear', 'quadratic', 'exponential')
     """
-    never = {'deep grey': 'poisson', 'white matter': 'exponential'}.get(group.strip().lower())
-    return tuple(family for family in DEFAULT_FAMILIES if family != never)
+    usual = USUAL.get(group.strip().lower())
+    never = {*USUAL.values()} - {usual} if usual else set()
+    return tuple(family for family in DEFAULT_FAMILIES if family not in never)
 
 
 def _run(arguments: list[tuple], nprocs: int) -> Iterable[Choice | str]:
@@ -142,12 +177,16 @@ def _one(arguments: tuple) -> Choice | str:
         return ' '.join(str(error).splitlines())
 
 
+def _name(key: Key) -> str:
+    region, side = key
+    return region if side == 'B' else f'{region} ({side})'
+
+
 def _problems(reasons: dict[Key, str]) -> list[Problem]:
     """Return one problem for each reason, naming its regions."""
     by_reason: dict[str, list[str]] = {}
     for (region, side), reason in reasons.items():
-        name = region if side == 'B' else f'{region} ({side})'
-        by_reason.setdefault(reason, []).append(name)
+        by_reason.setdefault(reason, []).append(_name((region, side)))
     return [
         Problem(
             what=f'{len(names)} regions have no age curve.' if len(names) > _MANY

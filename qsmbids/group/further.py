@@ -79,7 +79,7 @@ def follow(
     if not (cohort.scans['participant_id'].value_counts() > 1).any():
         return
     r = options.repeatability_ppb
-    curves = {region: choice.fit.predict for (region, _), choice in choices.items()}
+    curves = {key: choice.fit.predict for key, choice in choices.items()}
     words = (
         'A change is flagged if it exceeds what noise and a repeatability of {:g} ppb (standard '
         'deviation of one measurement) explain. Nothing here is a diagnosis.'

@@ -94,7 +94,7 @@ def region_changes(
     table: RegionTable,
     *,
     repeatability_ppb: float = REPEATABILITY_PPB,
-    curves: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
+    curves: Mapping[tuple[str, str], Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> tuple[pd.DataFrame, tuple[Column, ...], list[Problem]]:
     """Compare each visit with the next one, region by region.
 
@@ -105,8 +105,8 @@ def region_changes(
         Of susceptibility, sides averaged or not.
     repeatability_ppb : float
         SD of one measurement between repeated scans.
-    curves : mapping of str to callable, optional
-        Region to its age curve (years to ppm, any reference), for the change that age alone
+    curves : mapping of (region, hemisphere) to callable, optional
+        Its age curve (years to ppm, any reference), for the change that age alone
         would bring.
 
     Returns
@@ -286,17 +286,18 @@ def _corrected(p: np.ndarray) -> np.ndarray:
 
 
 def _expected(
-    curves: Mapping[str, Callable[[np.ndarray], np.ndarray]], cohort: Cohort, table: RegionTable,
-    first: np.ndarray, second: np.ndarray,
+    curves: Mapping[tuple[str, str], Callable[[np.ndarray], np.ndarray]],
+    cohort: Cohort, table: RegionTable, first: np.ndarray, second: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Return what the age curves change between the visits, ppb, NaN without curve or age."""
     age = cohort.scans['age'].to_numpy(float)
     start, end = age[first], age[second]
-    known = np.isfinite(start) & np.isfinite(end)
+    known = np.isfinite(start) & np.isfinite(end) & (end > start)  # not one age for both
     found = np.full((len(first), len(table.regions)), np.nan)
-    for column, region in enumerate(table.regions['region']):
-        if region in curves:
-            curve = curves[region]
+    keys = zip(table.regions['region'], table.regions['hemisphere'], strict=True)
+    for column, key in enumerate(keys):
+        if key in curves:
+            curve = curves[key]
             found[known, column] = 1000 * (curve(end[known]) - curve(start[known]))
     return found
 

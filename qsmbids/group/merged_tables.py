@@ -48,7 +48,7 @@ _SCANS_COLUMNS: tuple[Column, ...] = (
     ('acquisition', '', 'All entities of the acquisition'),
     ('participant_id', '', 'Participant'),
     ('session_id', '', 'Session, n/a without sessions'),
-    ('primary', '', 'true for the first acquisition of each participant and session'),
+    ('primary', '', 'true for the first acquisition with values of each participant and session'),
     ('first_session', '', 'true for the earliest session of each participant'),
     ('age', 'year', 'Age at the scan'),
     ('sex', '', 'F, M or O; n/a: not known or not in these words'),

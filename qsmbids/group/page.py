@@ -80,6 +80,7 @@ def write_group_page(path: Path, view: GroupView, *, version: str) -> None:
         files=_files(path, view.files),
         level=f'{100 * view.level:g}',
         curve_notice=NOTICE,
+        any_curve=any(p.lines for groups in panels for some in groups.values() for p in some),
         any_prior=any(p.prior for groups in panels for some in groups.values() for p in some),
         inline=inline,
         sides={p.side for groups in panels for some in groups.values() for p in some},

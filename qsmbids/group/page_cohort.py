@@ -35,7 +35,10 @@ def tiles(cohort: Cohort) -> list[tuple[str, str]]:
     ages = scans['age'].to_numpy(float)
     known = ages[np.isfinite(ages)].tolist()
     people = scans.drop_duplicates('participant_id')
-    found = [(str(len(people)), 'participants'), (str(len(scans)), 'acquisitions')]
+    found = [
+        (str(len(people)), f'participant{"s" * (len(people) != 1)}'),
+        (str(len(scans)), f'acquisition{"s" * (len(scans) != 1)}'),
+    ]
     if known:
         found.append((f'{min(known):.3g} – {max(known):.3g}', 'age range, years'))
         found.append((f'{median(known):.3g}', 'median age, years'))
@@ -46,7 +49,7 @@ def tiles(cohort: Cohort) -> list[tuple[str, str]]:
     sites = {str(site) for site in scans['site'] if site}
     if sites:
         found.append((str(len(sites)), 'sites' if len(sites) > 1 else 'site'))
-    return [*found, (str(len(cohort.missing)), 'missing')]
+    return [*found, (str(len({one.participant_id for one in cohort.missing})), 'missing')]
 
 
 def make_up(scans: pd.DataFrame) -> list[tuple[str, list[tuple[str, int]]]]:

@@ -12,10 +12,15 @@ from urllib.parse import quote
 
 import numpy as np
 
+from qsmbids.group.page_headings import heading_words, unit_words
+from qsmbids.group.page_leads import lead_sentence
+from qsmbids.group.page_order import arranged
 from qsmbids.group.panels import Panel, region_words
 from qsmbids.group.phrases import interval_words, p_words
 from qsmbids.group.view import Analysis, AtlasView
-from qsmbids.report.values import column_words, fixed, number, significant
+from qsmbids.report.agecurves import split_name
+from qsmbids.report.norms import centile_words
+from qsmbids.report.values import fixed, number, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +47,7 @@ def curve_table(view: AtlasView, panels: Sequence[Panel]) -> dict[str, Any] | No
     headings = [
         _heading('Region'), _heading('Curve'), _heading('n', numeric=True),
         _heading('AICc weight', numeric=True),
-        *(_heading(column_words(name, unit), unit, hint=words)
+        *(_heading(heading_words(name, unit), unit_words(unit), hint=words)
           for name, (words, unit) in names.items()),
         _heading('Identifiable'),
     ]  # fmt: skip
@@ -56,7 +61,7 @@ def curve_table(view: AtlasView, panels: Sequence[Panel]) -> dict[str, Any] | No
             _text(panel.name), _text(choice.best), _number(fit.n, f'{fit.n}'),
             _number(weight, fixed(weight, 2)),
             *(_derived(derived.get(name)) for name in names),
-            _text('yes') if fit.identifiable else {**_text('no'), 'flag': True},
+            _identifiable(choice.best, fit.identifiable),
         ])  # fmt: skip
     return {'headings': headings, 'rows': rows, 'cut': ''}
 
@@ -75,9 +80,9 @@ def flagged_table(cohort: Cohort, view: AtlasView) -> dict[str, Any] | None:
     optional = [
         (column, heading, unit, show)
         for column, heading, unit, show in (
-            ('value', 'Value', 'ppm', fixed),
-            ('expected', 'Expected', 'ppm', fixed),
-            ('centile', 'Centile', '', lambda v: fixed(v, 1)),
+            ('value', 'Value', 'ppm', lambda e: fixed(e['value'])),
+            ('expected', 'Expected', 'ppm', lambda e: fixed(e['expected'])),
+            ('centile', 'Centile', '', lambda e: centile_words(e['centile'], e['z'])),
         )
         if column in frame
     ]
@@ -95,7 +100,7 @@ def flagged_table(cohort: Cohort, view: AtlasView) -> dict[str, Any] | None:
             _number(age, fixed(age, 1)),
             _text(region_words(str(entry['region']), str(entry.get('hemisphere', 'B')))),
             _number(entry['z'], fixed(entry['z'], 2, sign=True)),
-            *(_number(entry[c], show(entry[c])) for c, _, _, show in optional),
+            *(_number(entry[c], show(entry)) for c, _, _, show in optional),
         ])  # fmt: skip
     people = flagged['key'].map(about['participant_id']).nunique() if len(flagged) else 0
     return {
@@ -131,17 +136,19 @@ def value_table(cohort: Cohort, view: AtlasView, panels: Sequence[Panel]) -> dic
 
 
 def analysis_table(analysis: Analysis, scans: pd.DataFrame) -> dict[str, Any]:
-    """Return the table of an analysis with links to the reports of its people."""
-    frame = analysis.frame
-    columns = list(analysis.columns) or [(str(name), '', '') for name in frame.columns]
-    columns = [column for column in columns if column[0] in frame]
+    """Return the table of an analysis with links to the reports of its people.
+
+    See :func:`qsmbids.group.page_order.arranged` for what is left out; ``lead`` is a sentence
+    on what the table says.
+    """
+    frame, columns = arranged(analysis.frame, analysis.columns)
     pages = {
         'key': dict(zip(scans['key'], scans['page'], strict=True)),
         'participant_id': dict(zip(scans['participant_id'], scans['page'], strict=True)),
     }
     numeric = {name: _is_numeric(frame[name]) for name, _, _ in columns}
     headings = [
-        _heading(_column_title(name, unit), unit, hint=words, numeric=numeric[name])
+        _heading(heading_words(name, unit), unit_words(unit), hint=words, numeric=numeric[name])
         for name, unit, words in columns
     ]
     rows = []
@@ -154,13 +161,20 @@ def analysis_table(analysis: Analysis, scans: pd.DataFrame) -> dict[str, Any]:
                 cells.append(_text(str(value), quote(str(page)) if page else ''))
             elif isinstance(value, bool | np.bool_):
                 cells.append({**_text('yes' if value else 'no'), 'flag': bool(value)})
+            elif name == 'region':
+                cells.append(_text(split_name(_said(value))))
+            elif name == 'measure':
+                cells.append(_text(heading_words(_said(value))))
+            elif name == 'unit':
+                cells.append(_text(unit_words(_said(value))))
             elif numeric[name]:
                 cells.append(_number(value, _shown(name, value)))
             else:
                 cells.append(_text(_said(value)))
         rows.append(cells)
     cut = _cut(len(rows), len(frame), 'rows')
-    return {'headings': headings, 'rows': rows, 'cut': cut}
+    lead = lead_sentence(analysis.frame, columns)
+    return {'headings': headings, 'rows': rows, 'cut': cut, 'lead': lead}
 
 
 def _heading(name: str, unit: str = '', *, hint: str = '', numeric: bool | None = None) -> Cell:
@@ -193,7 +207,7 @@ def _shown(name: str, value: Any) -> str:
     words = name.lower().split('_')
     if words[0] == 'p' and (len(words) == 1 or name.endswith('fdr') or len(words) == 2):
         return p_words(value)
-    if words[-1] == 'fdr' or words[0] == 'q':
+    if words[-1] in ('fdr', 'p', 'q'):
         return p_words(value)
     found = number(value)
     if math.isfinite(found) and found == int(found) and abs(found) < 1e6:
@@ -207,10 +221,10 @@ def _said(value: Any) -> str:
     return str(value)
 
 
-def _column_title(name: str, unit: str) -> str:
-    known = {'key': 'Acquisition', 'participant_id': 'Participant', 'p': 'p', 'n': 'n', 'z': 'z',
-             'p_fdr': 'p (FDR)', 'auc': 'AUC', 'df': 'df', 't': 't', 'f': 'F'}  # fmt: skip
-    return known.get(name.lower()) or column_words(name, unit)
+def _identifiable(family: str, shape_is_known: bool) -> Cell:
+    if family == 'constant':  # has no shape that could be told or not
+        return _text('–')
+    return _text('yes') if shape_is_known else {**_text('no'), 'flag': True}
 
 
 def _is_numeric(column: Any) -> bool:

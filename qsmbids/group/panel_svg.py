@@ -18,7 +18,7 @@ from qsmbids.report.values import fixed
 WIDTH, HEIGHT = 290, 226
 LEFT, RIGHT, TOP, BOTTOM = 42, 284, 50, 190  # of the axes; the script reads them from the page
 Scale = Callable[[np.ndarray], np.ndarray]
-_LONGEST = 54  # characters of the second line that fit
+_LONGEST = 46  # characters of the second line that fit
 
 
 def panel_svg(panel: Panel, titles: Sequence[str] | None, links: Sequence[str]) -> str:
@@ -35,7 +35,7 @@ def panel_svg(panel: Panel, titles: Sequence[str] | None, links: Sequence[str]) 
     x, y = _scales(panel)
     parts = [
         _text(2, 14, panel.name, 'name'),
-        _text(2, 29, shortened(panel.unit), 'small', hint=panel.unit),
+        _text(2, 28, shortened(panel.unit), 'small', hint=panel.unit),
         _text(2, 41, _subtitle(panel), 'small'),
         *_axes(panel),
     ]

@@ -282,5 +282,6 @@ def _words(choice: Choice | None, reason: str, n: int) -> tuple[str, list[str]]:
     weights = {row['family']: row['weight_aicc'] for row in choice.table}
     weight = weights.get(choice.best, math.nan)
     share = f', AICc weight {weight:.2f}' if math.isfinite(weight) and len(weights) > 1 else ''
-    title = f'{choice.best.capitalize()} curve{share}, fitted on {fit.n} people'
+    people = 'person' if fit.n == 1 else 'people'
+    title = f'{choice.best.capitalize()} curve{share}, fitted on {fit.n} {people}'
     return title, curve_sentences(fit)

@@ -78,14 +78,20 @@ def read_people(
     dictionary : mapping, optional
         JSON for many tables; that beside the table wins.
 
+    Notes
+    -----
+    Of headings that differ in nothing but capitals, the first keeps its name; a further one is
+    kept as ``score_2``, and said, so that no column hides another.
+
     Raises
     ------
     ValueError
         If the table has no such column, or cannot be read; one line.
     """
     heading, *lines = _lines(path)
-    columns = [cell.strip() for cell in heading.split('\t')]
-    table = PeopleTable(name or path.name, columns=[c for c in columns if c.lower() != identifier])
+    name = name or path.name
+    columns = _different([cell.strip() for cell in heading.split('\t')], name, findings)
+    table = PeopleTable(name, columns=[c for c in columns if c.lower() != identifier])
     if len(table.columns) == len(columns):
         raise ValueError(f'{table.name} has no column {identifier}.')
     table.dictionary = {**(dictionary or {}), **read_json(path.with_suffix('.json'))}
@@ -171,6 +177,23 @@ def _lines(path: Path) -> list[str]:
     if not lines:
         raise ValueError(f'{path.name} is empty.')
     return lines
+
+
+def _different(headings: list[str], table: str, findings: Findings) -> list[str]:
+    """Return headings of which no two are the same but for capitals; the first keeps its own."""
+    used = {heading.lower() for heading in headings}
+    seen: set[str] = set()
+    names = []
+    for place, heading in enumerate(headings, 1):
+        name, number = heading, 2
+        if heading and heading.lower() in seen:  # columns without a heading are not used
+            while (name := f'{heading}_{number}').lower() in used:
+                number += 1
+            used.add(name.lower())
+            findings.add('taken_name', table, f'{heading} in column {place} is {name}')
+        seen.add(heading.lower())
+        names.append(name)
+    return names
 
 
 def _plain(cell: str) -> str:

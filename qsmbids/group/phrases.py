@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qsmbids.lifespan.fit import Derived, FittedCurve
 
 _SMALLEST_P = 0.001
+_BEYOND = 'The interval of the'
 
 
 def curve_sentences(fit: FittedCurve) -> list[str]:
@@ -28,7 +29,11 @@ def curve_sentences(fit: FittedCurve) -> list[str]:
             words.append(_extremum(fit, one, known.get('extremum')))
         else:
             words.append(derived_words(one))
-    return [*words, *(str(remark) for remark in fit.remarks)]
+    if fit.family == 'constant':
+        words.append(_constant(fit))
+    elif fit.family == 'spline':
+        words.append(_ends(fit))
+    return [*words, *(text for remark in fit.remarks if (text := _clear(fit, str(remark))))]
 
 
 def derived_words(one: Derived) -> str:
@@ -94,6 +99,54 @@ def _extremum(fit: FittedCurve, age: Derived, value: Derived | None) -> str:
         kind = 'Minimum' if at < min(ends) else 'Maximum' if at > max(ends) else kind
     text = f'{kind} at {_with_interval(age, "y", _years)}'
     return f'{text}, {_with_interval(value, "ppm", _ppm)}.' if value else f'{text}.'
+
+
+def _constant(fit: FittedCurve) -> str:
+    age = sum(fit.age_range) / 2
+    text = f'Mean {_at(fit, age)}'
+    spread = float(fit.sd(age))
+    return f'{text}, SD between people {_ppm(spread)} ppm.' if spread > 0 else f'{text}.'
+
+
+def _ends(fit: FittedCurve) -> str:
+    """Return the values of a curve that has no parameters to tell."""
+    young, old = fit.age_range
+    return (
+        f'{_at(fit, young)} at the youngest age ({_years(young)} y), '
+        f'{_at(fit, old)} at the oldest ({_years(old)} y).'
+    )
+
+
+def _at(fit: FittedCurve, age: float) -> str:
+    low, high = (float(end[0]) for end in fit.band([age]))
+    return f'{_ppm(float(fit.predict(age)))} ppm {interval_words(low, high, _ppm)}'
+
+
+def _clear(fit: FittedCurve, remark: str) -> str:
+    """Return a remark, with decimals where rounded ages would contradict it; '' if they still do.
+
+    An interval of 60.2 to 70 years goes beyond ages from 60.4 on, but not in whole years.
+    """
+    if not remark.startswith(_BEYOND):
+        return remark
+    youngest, oldest = fit.age_range
+    for one in fit.derived:
+        if one.unit != 'year' or one.description not in remark:
+            continue
+        for digits in (0, 1):
+            ends = [round(age, digits) for age in (one.low, one.high, youngest, oldest)]
+            if ends[0] < ends[2] or ends[1] > ends[3]:
+                if not digits and all(map(math.isfinite, ends)):
+                    return remark
+                low, high, first, last = (fixed(age, digits) for age in ends)
+                span = f'{low} to {high}' if math.isfinite(one.high) else f'at least {low}'
+                span = span if math.isfinite(one.low) else f'at most {high}'
+                return (
+                    f'{_BEYOND} {one.description}, {span} years, reaches beyond the '
+                    f'ages of the cohort ({first} to {last} years).'
+                )
+        return ''
+    return remark
 
 
 def _with_interval(one: Derived, unit: str, show: Callable[[float], str]) -> str:

@@ -31,6 +31,9 @@ _PROBLEM_COLUMNS = (
 )
 
 
+_GROUP_COLUMNS = ('diagnosis', 'group')  # names that BIDS datasets use for kinds of people
+
+
 class NothingFoundError(ValueError):
     """There is no table to merge."""
 
@@ -131,7 +134,13 @@ def run_group(
         )
         for atlas in atlases
     ]  # fmt: skip
-    problems = [*cohort.problems, *(p for one in found for p in one.problems)]
+    undone = _undone(options, norms, atlases)
+    problems = [
+        *cohort.problems,
+        *_mixed_groups(cohort, options),
+        *undone,
+        *(p for one in found for p in one.problems),
+    ]
     problems = list(dict.fromkeys(problems))
     path = output_dir / 'group_problems.tsv'
     write_table(path, [vars(problem) for problem in problems], _PROBLEM_COLUMNS)
@@ -146,9 +155,11 @@ def run_group(
     tell('writing the page')
     page = output_dir / 'group.html'
     write_group_page(page, view, version=version)
+    _remove_older(output_dir, [*written, page])
     return GroupResult(
         n_rows, (*written, page), tuple(cohort.missing), tuple(problems),
-        sum(len(one.view.choices) for one in found), any(one.failed for one in found),
+        sum(len(one.view.choices) for one in found),
+        bool(undone) or any(one.failed for one in found),
     )  # fmt: skip
 
 
@@ -172,6 +183,59 @@ def _quality(cohort: Cohort) -> list[Analysis]:
         return []
     words = 'What each number means stands in the report of each participant.'
     return [Analysis('Quality numbers', words, cohort.qc, (), 'group_desc-qc_Chimap.tsv')]
+
+
+def _undone(options: GroupOptions, norms: NormSet | None, atlases: Sequence[str]) -> list[Problem]:
+    """Return what was asked for and finds nothing that it could be asked of."""
+    found = []
+    asked = options.models or options.scores or options.roc or options.harmonize
+    if not atlases and (asked or options.fit_norms or norms is not None):
+        found.append(
+            Problem(
+                'No scan has a table of regional susceptibility.',
+                'Curves, norms and models are of susceptibility; nothing of them was done.',
+                'Run the participant level without --recon-only on scans with phase.',
+                severity='error',
+            )
+        )
+    elif norms is not None and len(atlases) > 1 and not any(_fits(norms, a) for a in atlases):
+        found.append(
+            Problem(
+                f'The norms are of the atlas {norms.atlas}, the tables of {", ".join(atlases)}.',
+                'A region of another atlas has other borders; nobody was compared.',
+                'Run the participant level with that atlas, or use other norms.',
+                where='--norms', severity='error',
+            )
+        )  # fmt: skip
+    return found
+
+
+def _mixed_groups(cohort: Cohort, options: GroupOptions) -> list[Problem]:
+    """Say that curves and centiles are of everybody, where there are groups of people."""
+    found = []
+    for column in [c for c in _GROUP_COLUMNS if c in cohort.scans.columns]:
+        counts = cohort.scans[column][cohort.one_each()].astype(str).value_counts()
+        counts = counts[counts.index != ''].sort_index()
+        if len(counts) > 1:
+            words = ', '.join(f'{name} ({n})' for name, n in counts.items())
+            found.append(
+                Problem(
+                    f'Curves, bands and centiles are of all people together: {column} {words}.',
+                    'They describe this cohort, not healthy people.',
+                    'For norms, use the tables of healthy people only (--participant-label).',
+                    severity='warning' if options.fit_norms else 'note',
+                )
+            )
+    return found
+
+
+def _remove_older(output_dir: Path, written: Sequence[Path]) -> None:
+    """Remove answers of an earlier run to what was not asked now: they would look current."""
+    kept = set(written)
+    for pattern in ('group_atlas-*.tsv', 'group_atlas-*.json', 'figures/group_atlas-*'):
+        for path in output_dir.glob(pattern):
+            if path not in kept:
+                path.unlink()
 
 
 def _fits(norms: NormSet | None, atlas: str) -> bool:

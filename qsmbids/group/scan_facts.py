@@ -37,6 +37,7 @@ def scan_frame(
     people: PeopleTable,
     sessions: Mapping[str, PeopleTable],
     findings: Findings,
+    measured: Sequence[bool],
 ) -> pd.DataFrame:
     """Return one row for each scan.
 
@@ -51,6 +52,8 @@ def scan_frame(
         Participant with ``sub-`` to the sessions table.
     findings : Findings
         Receives what is wrong.
+    measured : sequence of bool
+        Whether a table of susceptibility of the scan has a mean in any region.
 
     Returns
     -------
@@ -87,25 +90,26 @@ def scan_frame(
     frame = pd.DataFrame(rows)
     for column in further.values():
         frame[column] = _as_numbers(column, frame[column], findings)
-    frame['primary'] = first_runs(files)
-    frame['first_session'] = first_sessions(frame, [one.has_chi for one in files])
+    # 0 with values, 1 with a table in which all means are n/a, 2 without a table
+    lacking = [(not m) + (not one.has_chi) for one, m in zip(files, measured, strict=True)]
+    frame['primary'] = first_runs(files, lacking)
+    frame['first_session'] = first_sessions(frame, lacking)
     return frame[[*COLUMNS, *further.values()]]
 
 
-def first_runs(files: Sequence[ScanFiles]) -> list[bool]:
-    """Mark the first acquisition of each person and session, one with susceptibility if any."""
+def first_runs(files: Sequence[ScanFiles], lacking: Sequence[int]) -> list[bool]:
+    """Mark the first acquisition of each person and session among those that lack least."""
     chosen: dict[tuple[str, str], str] = {}
-    for one in sorted(files, key=lambda one: not one.has_chi):  # stable: keeps natural order
-        chosen.setdefault((one.participant, one.session), one.key)
+    for i in sorted(range(len(files)), key=lambda i: lacking[i]):  # stable: keeps natural order
+        chosen.setdefault((files[i].participant, files[i].session), files[i].key)
     firsts = set(chosen.values())
     return [one.key in firsts for one in files]
 
 
-def first_sessions(frame: pd.DataFrame, has_chi: Sequence[bool]) -> list[bool]:
+def first_sessions(frame: pd.DataFrame, lacking: Sequence[int]) -> list[bool]:
     """Mark the scans of the earliest session of each person, by time, age or label.
 
-    Sessions with susceptibility come before those without. The time of acquisition decides if
-    every session has one, else the age if all differ, else the natural order of labels.
+    Only sessions whose best scan lacks least are compared, in the order of `earliest`.
     """
     by_person: dict[str, dict[str, list[int]]] = {}
     for i, (person, session) in enumerate(
@@ -115,19 +119,33 @@ def first_sessions(frame: pd.DataFrame, has_chi: Sequence[bool]) -> list[bool]:
     marked = [False] * len(frame)
     times, ages = list(frame['acq_time']), list(frame['age'])
     for sessions in by_person.values():
-        usable = [rows for rows in sessions.values() if any(has_chi[i] for i in rows)]
-        candidates = usable or list(sessions.values())
+        least = min(lacking[i] for rows in sessions.values() for i in rows)
+        candidates = [rows for rows in sessions.values() if any(lacking[i] == least for i in rows)]
         when = [min((times[i] for i in rows if times[i]), default='') for rows in candidates]
         old = [min(ages[i] for i in rows) for rows in candidates]
-        if all(when):
-            order: list[Any] = [_moment(text) for text in when]
-        elif all(math.isfinite(age) for age in old) and len(set(old)) == len(old):
-            order = old
-        else:
-            order = list(range(len(candidates)))  # files are in natural order
-        for i in candidates[order.index(min(order))]:
+        for i in candidates[earliest(when, old)]:
             marked[i] = True
     return marked
+
+
+def earliest(times: Sequence[str], ages: Sequence[float]) -> int:
+    """Return the position of the earliest of some sessions of one person.
+
+    The time of acquisition decides if every session has one, else the age if all differ, else
+    their order, which is the natural one of the labels.
+
+    Examples
+    --------
+    >>> earliest(['2020-01-02', '2018-01-02'], [30.0, 30.0])
+    1
+    >>> earliest(['', '2018-01-02'], [30.0, 32.0]), earliest(['', ''], [30.0, 30.0])
+    (0, 0)
+    """
+    order: list[Any] = [_moment(str(text)) for text in times]
+    if None in order:
+        known = all(math.isfinite(age) for age in ages) and len(set(ages)) == len(ages)
+        order = list(ages) if known else list(range(len(ages)))
+    return order.index(min(order))
 
 
 def _of_map(output_dir: Path, one: ScanFiles, sidecar: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,16 +223,22 @@ def _moment(text: str) -> datetime | None:
 def _further_columns(
     people: PeopleTable, sessions: Mapping[str, PeopleTable], findings: Findings
 ) -> dict[str, str]:
-    """Return the further columns of the tables with the names they get."""
+    """Return the further columns of the tables with the names they get, all different."""
     found: dict[str, str] = {}
     spellings: set[str] = set()
-    for table in (people, *sessions.values()):
+    tables = (people, *sessions.values())
+    used = {name.lower() for table in tables for name in table.columns}
+    reserved = {*COLUMNS, 'acquisition'}  # what group_scans.tsv calls the key
+    for table in tables:
         for name in table.columns:
             if not name or name.lower() in (*_TAKEN, *spellings):
                 continue
             spellings.add(name.lower())
-            found[name] = f'{name}_given' if name in COLUMNS else name
-            if found[name] != name:
+            found[name] = name
+            if name in reserved:
+                found[name] += '_given'
+                while found[name].lower() in used:  # the tables may have key_given as well
+                    found[name] += '_given'
                 findings.add('taken_name', table.name, f'{name} is {found[name]}')
     return found
 

@@ -10,7 +10,7 @@ from nipype.interfaces.base import File, InputMultiPath, Undefined, isdefined, t
 
 from qsmbids.bids import names as bids_names
 from qsmbids.bids.sidecars import sidecars
-from qsmbids.bids.write import copy, write_json
+from qsmbids.bids.write import copy, without_nan, write_json
 from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec
 
 _FILE_KEYS = (
@@ -88,7 +88,8 @@ class Sink(Step):
         content = {
             'key': key, 'part': i.part, 'names': i.names, 'settings': i.settings,
             'facts': facts, 'figures': figures,
-            'steps': [{k: v for k, v in r.items() if k != 'files'} for r in records],
+            # a number that does not exist, such as the iron of an infant, is null
+            'steps': without_nan([{k: v for k, v in r.items() if k != 'files'} for r in records]),
         }  # fmt: skip
         write_json(record_path, content)
         written[str(record_path)] = record_path.stat().st_size

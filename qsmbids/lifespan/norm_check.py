@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qsmbids.lifespan.errors import LifespanError
+from qsmbids.lifespan.norm_prior import prior_norms
 from qsmbids.lifespan.norms import Norm, NormSet
 
 HEMISPHERES = ('average', 'separate')
@@ -16,7 +19,8 @@ def check_norm_set(norms: NormSet, source: str) -> NormSet:
     Raises
     ------
     LifespanError
-        If it has no norm, a region twice, or a table that makes no sense.
+        If it has no norm, a region twice, a table that makes no sense, or follows the
+        reference without being the built-in prior.
     """
     if not norms.norms:
         raise _broken(source, 'holds no region')
@@ -28,7 +32,20 @@ def check_norm_set(norms: NormSet, source: str) -> NormSet:
         fault = _fault(norm)
         if fault:
             raise _broken(source, f'has for {norm.region} {fault}')
+    if norms.follows_reference and _meaning(norms) != _meaning(prior_norms()):
+        raise LifespanError(
+            f'{source} has "follows_reference": true and is not the built-in prior.',
+            'Such norms would be compared with maps of any reference, field strength and atlas.',
+            'Set it to false; for the built-in prior of this version give --norms prior.',
+        )
     return norms
+
+
+def _meaning(norms: NormSet) -> dict[str, Any]:
+    """Return all that decides on scores and their label, without where it comes from."""
+    tables = [(n.region, n.hemisphere, n.age, n.mean, n.sd, n.mean_se, n.df) for n in norms.norms]
+    about = {k: v for k, v in vars(norms).items() if k not in ('provenance', 'by_region')}
+    return about | {'norms': tables}
 
 
 def _fault(norm: Norm) -> str:

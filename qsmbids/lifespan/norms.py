@@ -182,7 +182,8 @@ class NormSet:
         None if the norm claims to hold at every field strength.
     follows_reference : bool
         True for the built-in prior, whose zero is cerebrospinal fluid and which is moved to the
-        reference of each map by the offset that its run recorded. False for a fitted norm.
+        reference of each map by the offset that its run recorded. False for any other norm:
+        :func:`qsmbids.lifespan.norm_check.check_norm_set` refuses a file that claims it.
     notice : str
         A warning that is printed wherever the norms are used.
     provenance : mapping

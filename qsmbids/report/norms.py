@@ -17,7 +17,8 @@ from qsmbids.report.agecurves import region_name, split_name
 from qsmbids.report.models import AcquisitionResult
 from qsmbids.report.values import fixed, number, significant
 
-HEADINGS = ('Value', 'Expected', 'SD', 'z', 'Centile', 'Adjusted p')
+HEADINGS = ('z', 'Centile', 'Value (ppm)', 'Expected (ppm)', 'SD (ppm)', 'Adjusted p')
+_LAST_Z = 3.1  # 99.9 of 100 lie below
 _UNITS = 'ppm'  # of every susceptibility map that is written
 
 
@@ -105,15 +106,18 @@ def _rows(
             'remark': remark or ('no value' if math.isnan(value) else ''),
             'flagged': bool(flagged[place]),
             'cells': [
+                _cell(scores.z, fixed(scores.z, 2, sign=True)),
+                _cell(scores.centile, centile_words(scores.centile, scores.z)),
                 _cell(value, fixed(value)),
                 _cell(scores.expected, fixed(scores.expected)),
                 _cell(scores.sd, fixed(scores.sd)),
-                _cell(scores.z, fixed(scores.z, 2, sign=True)),
-                _cell(scores.centile, _centile(float(scores.centile))),
                 _cell(adjusted[place], significant(adjusted[place], 2)),
             ],
         })  # fmt: skip
     z = [float(scores.z) for *_, scores in found]
+    size = [-abs(value) if math.isfinite(value) else math.inf for value in z]
+    order = sorted(range(len(rows)), key=lambda i: (not rows[i]['flagged'], size[i]))
+    rows = [rows[i] for i in order]
     return rows, _verdict(rows, z)
 
 
@@ -154,7 +158,8 @@ def _verdict(rows: Sequence[Mapping[str, Any]], z: Sequence[float]) -> str:
 def _facts(norms: NormSet) -> list[str]:
     about = norms.provenance
     ages = about.get('ages') or ()
-    sample = f'{about.get("n")} people' if about.get('n') else 'no sample'
+    n = about.get('n')
+    sample = f'{n} {"person" if n == 1 else "people"}' if n else 'no sample'
     if len(ages) == 2:
         sample += f', {ages[0]:.3g} to {ages[1]:.3g} years'
     strength = norms.field_strength_t
@@ -172,12 +177,20 @@ def _facts(norms: NormSet) -> list[str]:
     ]
 
 
-def _centile(value: float) -> str:
+def centile_words(centile: Any, z: Any) -> str:
+    """Return a centile; far out it would pretend to a precision that no norm has.
+
+    Examples
+    --------
+    >>> centile_words(99.99, 3.7), centile_words(99.4, 2.5), centile_words(42.3, -0.2)
+    ('> 99.9', '99.4', '42')
+    """
+    value, score = number(centile), number(z)
     if not math.isfinite(value):
         return fixed(value)
-    if value < 1 or value > 99:
-        return '< 1' if value < 1 else '> 99'
-    return f'{value:.0f}'
+    if abs(score) > _LAST_Z:
+        return '< 0.1' if score < 0 else '> 99.9'
+    return fixed(value, 1 if value < 1 or value > 99 else 0)
 
 
 def _cell(value: Any, text: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from qsmbids.config import Config
@@ -13,6 +14,7 @@ from qsmbids.plan.models import (
     Severity,
 )
 from qsmbids.qsm.mask_grammar import parse_mask
+from qsmbids.workflows.outcome import atlas_label
 from qsmbids.workflows.settings import mask_expression, mask_methods, steps_of
 
 _NAMED = 3  # more keys in one sentence help nobody
@@ -49,6 +51,7 @@ def check_options(acquisitions: Sequence[Acquisition], config: Config) -> tuple[
             found += [_warning(a, 'WILL_FAIL', what, why, fix) for a in concerned]
     for acquisition in acquisitions:
         found += _without_effect(acquisition, config)
+        found += _without_norms(acquisition, config)
     return tuple(found)
 
 
@@ -132,6 +135,26 @@ def _without_effect(acquisition: Acquisition, config: Config) -> list[Issue]:
         what = f'{option} has no effect: {lack}.'
         found.append(_warning(acquisition, 'OPTION_WITHOUT_EFFECT', what, why, fix))
     return found
+
+
+def _without_norms(acquisition: Acquisition, config: Config) -> list[Issue]:
+    """Return a warning if the scan cannot be compared with the norms that were given."""
+    norms = config.norms
+    if norms is None or config.recon_only:
+        return []
+    atlas, strength = atlas_label(config.atlas), acquisition.field_strength_t
+    if atlas != norms.atlas and not norms.follows_reference:
+        reason: tuple[str, str, str] | None = (
+            f'The norms are of the atlas {norms.atlas}, and {atlas} is used.',
+            'A region of another atlas has other borders; there will be no z-scores.',
+            'Use that atlas, or norms of this one.',
+        )
+    else:
+        reason = norms.refusal(
+            reference=config.reference, units=norms.units, curve_offset=0.0,
+            field_strength_t=math.nan if strength is None else float(strength),
+        )  # fmt: skip
+    return [_warning(acquisition, 'OPTION_WITHOUT_EFFECT', *reason)] if reason else []
 
 
 def _warning(acquisition: Acquisition, code: str, what: str, why: str, fix: str) -> Issue:

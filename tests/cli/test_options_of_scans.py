@@ -10,6 +10,7 @@ import pytest
 from qsmbids.cli.main import main
 from qsmbids.cli.parser import parse
 from qsmbids.cli.participant import make_the_plan
+from qsmbids.lifespan.norms import Norm, NormSet
 from qsmbids.workflows.preflight import check_options
 
 SHAPE = (8, 8, 8)
@@ -133,3 +134,22 @@ def test_t2_maps_of_other_derivatives_are_still_found(folders, tmp_path):
     first = make_the_plan(config).acquisitions[0]
     assert first.brain_mask
     assert first.t2_map
+
+
+def test_norms_that_do_not_fit_are_told_before_the_run(folders, tmp_path):
+    norm = Norm('Putamen', 'B', age=(20, 80), mean=(0.04, 0.08), sd=(0.01, 0.01))
+    with_atlas = [a for a in folders if a != '--recon-only']
+    for changed, words in (
+        ({}, None),
+        ({'atlas': 'Other'}, 'of the atlas Other'),
+        ({'reference': 'csf'}, 'relative to whole-brain'),
+        ({'field_strength_t': 7.0}, 'made at 3 T'),
+    ):
+        facts = {'atlas': 'QSMLifespan', 'reference': 'whole-brain', 'field_strength_t': 3.0}
+        norms = NormSet((norm,), 'mine', **facts | changed)
+        file = tmp_path / 'norms.json'
+        file.write_text(norms.to_json(), encoding='utf-8')
+        found = told([*with_atlas, '--norms', str(file)])
+        assert bool(found) == bool(words)
+        assert all(words in line for lines in found.values() for line in lines)
+    assert told([*with_atlas, '--norms', 'prior']) == {}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from qsmbids.group.cohort import read_cohort
+from qsmbids.group.people.results import one_each
 
 HEADING = 'index\tname\tabbreviation\themisphere\tgroup\tvolume_mm3\tmean\n'
-ROWS = '0\tWholeBrain\tWB\tB\tn/a\t9\t0\n1\tCaudateLeft\tCN-L\tL\tdeep grey\t5\t{mean}\n'
+ROWS = '0\tWholeBrain\tWB\tB\tn/a\t9\t{whole}\n1\tCaudateLeft\tCN-L\tL\tdeep grey\t5\t{mean}\n'
 RANGE = 'The age in participants.tsv is not between 0 and 120 years: sub-1 ("{}").'
 
 
@@ -17,14 +18,14 @@ def write(path, content):
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding='utf-8')
 
 
-def add(out, key, mean=0.05, *, chi=True, version='1.0', **sidecar):
+def add(out, key, mean=0.05, *, whole=0, chi=True, version='1.0', **sidecar):
     """Write a scan with its region table, or with quality numbers alone."""
     parts = dict(part.split('-') for part in key.split('_'))
     folder = out / f'sub-{parts["sub"]}'
     folder = folder / f'ses-{parts["ses"]}' / 'anat' if 'ses' in parts else folder / 'anat'
     if chi:
         table = folder / f'{key}_atlas-QSMLifespan_desc-regions_Chimap.tsv'
-        write(table, HEADING + ROWS.format(mean=mean))
+        write(table, HEADING + ROWS.format(mean=mean, whole=whole))
         write(table.with_suffix('.json'), {'mean': {'Description': 'Mean', 'Units': 'ppm'}})
     write(folder / f'{key}_desc-qc_Chimap.tsv', 'noise_hz\tjudged\n0.5\tgood\n')
     facts = {'SusceptibilityReference': 'whole-brain', 'MagneticFieldStrength': 3, **sidecar}
@@ -146,6 +147,60 @@ def test_runs_are_all_kept_and_the_first_is_primary(out, raw):
         'Several acquisitions of one person and session: '
         'sub-1_run-2 (beside it sub-1_run-10).'
     ]  # fmt: skip
+
+
+def test_a_run_without_values_does_not_stand_for_a_person(out, raw):
+    add(out, 'sub-1_run-1', 'n/a', whole='n/a', AgeYears=30)
+    add(out, 'sub-1_run-2', AgeYears=30)
+    add(out, 'sub-2', chi=False, AgeYears=30)
+    add(out, 'sub-3_ses-1', 'n/a', whole='n/a', AgeYears=30)
+    add(out, 'sub-3_ses-2', AgeYears=31)
+    people = 'participant_id\tsex\n' + ''.join(f'sub-{i}\tF\n' for i in (1, 2, 3))
+    cohort = read(out, raw, people)
+    chosen = ['sub-1_run-2', 'sub-2', 'sub-3_ses-2']
+    assert list(cohort.scans['key'][cohort.one_each()]) == chosen
+    assert list(cohort.scans['primary']) == [False, True, True, True, True]
+    assert said(cohort) == [
+        'Several acquisitions of one person and session: '
+        'sub-1_run-2 (beside it sub-1_run-1).'
+    ]  # fmt: skip
+    means = cohort.tables['QSMLifespan', 'Chimap'].values['mean']
+    counted = one_each(cohort.scans, means)
+    assert list(cohort.scans['key'][counted]) == ['sub-1_run-2', 'sub-3_ses-2']
+
+
+def test_a_table_of_another_map_does_not_count_as_susceptibility(out, raw):
+    add(out, 'sub-1_run-1', 'n/a', whole='n/a')
+    folder = out / 'sub-1' / 'anat'
+    write(
+        folder / 'sub-1_run-1_atlas-QSMLifespan_desc-regions_R2starmap.tsv',
+        HEADING + ROWS.format(mean=20, whole=0),
+    )
+    add(out, 'sub-1_run-2')
+    (folder / 'sub-1_run-3_atlas-QSMLifespan_desc-regions_Chimap.tsv').write_bytes(b'')
+    assert list(read(out, raw).scans['primary']) == [False, True]
+
+
+def test_without_any_value_the_first_with_a_table_counts(out, raw):
+    add(out, 'sub-1_run-1', chi=False)
+    for run in ('2', '3'):
+        add(out, f'sub-1_run-{run}', 'n/a', whole='n/a')
+    cohort = read(out, raw)
+    assert list(cohort.scans['primary']) == [False, True, False]
+    assert any('sub-1_run-2 (beside it sub-1_run-3)' in text for text in said(cohort))
+
+
+def test_curves_scores_and_contrasts_count_the_same_scans(out, raw):
+    for label in range(1, 7):
+        for session, age in (('followup', 52), ('pre', 50), ('mid', 51)):
+            add(out, f'sub-{label}_ses-{session}', AgeYears=age)
+    cohort = read(out, raw)
+    means = cohort.tables['QSMLifespan', 'Chimap'].values['mean']
+    assert set(cohort.scans['session_id'][cohort.one_each()]) == {'ses-pre'}
+    assert one_each(cohort.scans, means).tolist() == cohort.one_each().tolist()
+    unknown = means.copy()
+    unknown[cohort.scans['session_id'] == 'ses-pre'] = np.nan
+    assert list(cohort.scans['session_id'][one_each(cohort.scans, unknown)]) == ['ses-mid'] * 6
 
 
 def test_sessions_of_the_same_age(out, raw):

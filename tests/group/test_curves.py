@@ -70,6 +70,18 @@ def test_families_follow_the_tissue_unless_they_are_named(cohort):
     assert compared == set(families_of('deep grey'))
 
 
+def test_ages_that_cannot_tell_a_rate_are_named(cohort):
+    rng = np.random.default_rng(8)
+    cohort.scans['age'] = ages = rng.uniform(60, 80, 62)
+    noise = 0.005 * rng.standard_normal(62)
+    cohort.tables['Mine', 'Chimap'].values['mean'][:, 0] = CURVE(ages) + noise
+    choices, _, problems = fitted(cohort, ())
+    fit = choices['Pallidum', 'B'].fit
+    assert fit.family != 'exponential'
+    assert 'growth rate cannot be told from people of 60 to 80 years' in ' '.join(fit.remarks)
+    assert any('60 to 80 years cannot tell' in p.what and 'Pallidum' in p.what for p in problems)
+
+
 def test_processes_change_nothing(cohort, monkeypatch):
     monkeypatch.setattr(curves, '_WORTH_PROCESSES', 1)
     alone, many = fitted(cohort)[0], fitted(cohort, nprocs=2)[0]

@@ -121,7 +121,8 @@ def test_second_runs_and_single_visits_are_no_intervals():
 
 def test_expected_ageing_is_told_apart_from_change():
     cohort, table = one_person((40, '', [50, 50, 50]), (42, '', [70, 50, 50]))
-    curves = {'Caudate': lambda age: 0.01 * age, 'Putamen': lambda age: 0.01 * age}
+    regions = zip(table.regions['region'], table.regions['hemisphere'], strict=True)
+    curves = {key: lambda age: 0.01 * age for key in regions if key[0] != REGIONS[2]}
     found, columns, _ = region_changes(cohort, table, repeatability_ppb=2.0, curves=curves)
     assert list(found) == [name for name, _, _ in columns]
     assert found['expected_change'].tolist()[:2] == pytest.approx([20, 20])
@@ -176,7 +177,7 @@ def test_simulated_cohort_false_findings_at_the_stated_rate_and_patients_found(t
         tmp_path / 'derivatives' / 'qsmbids', participants_tsv=tmp_path / 'bids/participants.tsv'
     )
     table = cohort.tables['QSMLifespan', 'Chimap'].averaged()
-    curves = {region: truth.curves[region] for region in truth.regions}
+    curves = {(region, 'B'): truth.curves[region] for region in truth.regions}
     noise = 1000 * NOISE_PPM / np.sqrt(2)  # of two sides
     found, _, problems = region_changes(cohort, table, repeatability_ppb=noise, curves=curves)
     assert problems == []

@@ -95,6 +95,16 @@ def test_one_row_for_each_scan(out, tmp_path):
     assert list(json.loads((out / 'group_scans.json').read_text())) == list(first)
 
 
+def test_a_column_of_people_called_acquisition_is_kept(out, tmp_path):
+    add(out, 'sub-1', '1\tGP\tGP\tB\tg\t0.1\t0.5\n')
+    write(tmp_path / 'participants.tsv', 'participant_id\tacquisition\nsub-1\tfast\n')
+    cohort = read_cohort(out, participants_tsv=tmp_path / 'participants.tsv')
+    write_tables(out, cohort)
+    (row,) = rows_of(out / 'group_scans.tsv')
+    assert (row['acquisition'], row['acquisition_given']) == ('sub-1', 'fast')
+    assert any('acquisition is acquisition_given' in problem.what for problem in cohort.problems)
+
+
 def marking(out, key, label, kind, text):
     write(out / key / 'anat' / f'{key}_label-{label}_desc-{kind}_Chimap.tsv', text)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,13 @@ from qsmbids.group.cohort import Cohort, RegionTable
 from qsmbids.group.missing import Missing
 from qsmbids.group.page import write_group_page
 from qsmbids.group.page_cohort import tiles
-from qsmbids.group.page_data import MISSING, PPM_STEP, data_script, groupings, pack, unpack
-from qsmbids.group.page_tables import analysis_table, flagged_table
+from qsmbids.group.page_data import PPM_STEP, data_script, groupings, unpack
+from qsmbids.group.page_tables import analysis_table, curve_table, flagged_table
 from qsmbids.group.panels import age_axis, make_panels, prior_offset, value_axis
 from qsmbids.group.phrases import curve_sentences, derived_words
 from qsmbids.group.problems import Problem
 from qsmbids.group.view import Analysis, AtlasView, GroupView
+from qsmbids.lifespan.identify import extrapolations
 from qsmbids.report.values import fixed
 
 HOSTILE = '<script>alert("x")</script>&\'</script>'
@@ -202,18 +204,6 @@ def test_values_of_the_points_come_back_from_the_page(tmp_path):
     assert data['draw'] is True
 
 
-def test_packing_widens_its_step_for_large_values():
-    values = np.array([[0.00012, np.nan], [-7.5, 0.2]])
-    packed = pack(values, PPM_STEP)
-    assert packed['step'] == 1e-3
-    back = unpack(packed, (2, 2))
-    assert back[1].tolist() == pytest.approx([-7.5, 0.2])
-    assert np.isnan(back[0, 1])
-    edge = np.array([-MISSING - 1]) * PPM_STEP
-    assert pack(edge, PPM_STEP)['step'] == PPM_STEP
-    assert pack(np.full(3, np.nan), PPM_STEP)['step'] == PPM_STEP
-
-
 def test_no_curve_leaves_the_sampled_ages(tmp_path):
     view = make_view(12)
     panels = [p for some in make_panels(view.cohort, view.atlases[0]).values() for p in some]
@@ -286,6 +276,65 @@ def test_long_tables_are_cut_and_say_so():
     assert sizes == sorted(sizes)  # all negative here: most extreme first
 
 
+def test_missing_counts_people_and_one_is_one():
+    cohort = make_cohort(3)
+    missing = (Missing('sub-9', 'sub-9_ses-1', 'x'), Missing('sub-9', 'sub-9_ses-2', 'x'))
+    found = tiles(replace(cohort, scans=cohort.scans[:1], missing=missing))
+    assert ('1', 'missing') in found
+    assert ('1', 'participant') in found
+    assert ('1', 'acquisition') in found
+
+
+def test_legend_tells_only_what_is_drawn(tmp_path):
+    html = write(tmp_path, make_view(12))
+    assert 'mean of both sides' not in html  # this cohort has left and right apart
+    assert 'confidence band of the mean</li>' in html
+    view = make_view(12)
+    bare = replace(view, atlases=[replace(view.atlases[0], choices={})])
+    assert 'confidence band of the mean</li>' not in write(tmp_path, bare)
+
+
+def test_constant_and_spline_say_their_values():
+    fit = Fit([20.0, 60.0])
+    fit.derived, fit.remarks = (), ()
+    fit.band = lambda age: (np.array([0.137]), np.array([0.141]))
+    fit.predict, fit.sd, fit.family = lambda age: 0.139, lambda age: 0.012, 'constant'
+    assert curve_sentences(fit) == [
+        'Mean 0.139 ppm (0.137 to 0.141), SD between people 0.012 ppm.'
+    ]
+    fit.family = 'spline'
+    assert curve_sentences(fit) == [
+        '0.139 ppm (0.137 to 0.141) at the youngest age (20 y), '
+        '0.139 ppm (0.137 to 0.141) at the oldest (60 y).'
+    ]
+    view = make_view(12)
+    panels = [p for some in make_panels(view.cohort, view.atlases[0]).values() for p in some]
+    constant = SimpleNamespace(best='constant', table=(), fits={'constant': fit})
+    choices = {**view.atlases[0].choices, panels[0].key: constant}
+    rows = curve_table(replace(view.atlases[0], choices=choices), panels)['rows']
+    assert [row[-1]['text'] for row in rows] == ['–', 'yes', 'yes']
+
+
+@pytest.mark.parametrize(
+    ('low', 'high', 'says'),
+    [
+        (60.2, 70.0, 'extremum, 60.2 to 70.0 years, reaches beyond the ages of the cohort (60.4'),
+        (60.38, 70.0, ''),
+        (55.0, 70.0, 'extremum, 55 to 70 years, reaches beyond the ages of the cohort (60 to 79'),
+        (62.0, np.inf, 'extremum, at least 62 years, reaches beyond the ages'),
+    ],
+)
+def test_a_remark_does_not_contradict_itself_by_rounding(low, high, says):
+    fit = Fit([60.4, 79.0])
+    one = SimpleNamespace(name='extremum_age', value=65.0, low=low, high=high, unit='year',
+                          description='age of the extremum')  # fmt: skip
+    fit.derived = (one,)
+    fit.remarks = extrapolations(fit.derived, *fit.age_range)
+    assert len(fit.remarks) == 1
+    remarks = curve_sentences(fit)[1:]
+    assert [says in text for text in remarks] == ([True] if says else [])
+
+
 def test_nobody_with_an_age_is_a_sentence(tmp_path):
     view = make_view(6)
     view.cohort.scans['age'] = np.nan
@@ -325,6 +374,12 @@ def test_kinds_of_people_are_found_and_numbers_are_not():
     assert (names, levels, codes) == ('sex', ['F', 'M'], [0, 1, -1, 0, 1, -1])
 
 
+def test_script_has_no_syntax_that_the_template_would_eat():
+    script = Path(write_group_page.__code__.co_filename).parents[1] / 'report/templates/group.js'
+    text = script.read_text(encoding='utf-8')
+    assert not re.search(r'\{\{|\{%|\{#', text)
+
+
 def test_intervals_in_words():
     one = SimpleNamespace(name='x', value=0.0042, low=-np.inf, high=0.01, unit='ppm',
                           description='depth')  # fmt: skip
@@ -336,9 +391,3 @@ def test_intervals_in_words():
         SimpleNamespace(name='extremum', value=-0.03, low=np.nan, high=np.nan, unit='ppm'),
     )  # fmt: skip
     assert curve_sentences(fit)[0] == 'Minimum at 30 y (26 to 38), −0.030 ppm (no interval).'
-
-
-def test_script_has_no_syntax_that_the_template_would_eat():
-    script = Path(write_group_page.__code__.co_filename).parents[1] / 'report/templates/group.js'
-    text = script.read_text(encoding='utf-8')
-    assert not re.search(r'\{\{|\{%|\{#', text)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -106,3 +107,35 @@ def test_slips_of_the_pen_are_told_before_anything_runs(study, options, words, c
         run(study, *options)
     assert stop.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_maps_of_another_reference_are_left_out_and_named(study, tmp_path, capsys):
+    folder = tmp_path / 'study'
+    shutil.copytree(study, folder)
+    for person in ('01', '02', '03'):
+        for path in folder.glob(f'derivatives/qsmbids/sub-{person}/**/sub-*_Chimap.json'):
+            content = json.loads(path.read_text(encoding='utf-8'))
+            if 'SusceptibilityReference' in content:
+                path.write_text(json.dumps(content | {'SusceptibilityReference': 'csf'}))
+    assert run(folder) == 0
+    assert 'Left out of curves, norms and models: 6 maps' in capsys.readouterr().out
+    assert {row['n'] for row in rows(folder, 'families')} == {'37'}
+    # answers of the earlier run are gone with the questions
+    assert not list(folder.glob('derivatives/qsmbids/group_atlas-*model*'))
+
+
+def test_another_measure_takes_the_place_of_the_mean(study, capsys):
+    assert run(study, '--measure', 'core_mean', '--fit-norms', study / 'core.json') == 0
+    assert 'control (26), patient (14)' in ' '.join(capsys.readouterr().out.split())
+    norms = json.loads((study / 'core.json').read_text(encoding='utf-8'))
+    assert norms['map']['measure'] == 'core_mean'
+    page = (study / 'derivatives' / 'qsmbids' / 'group.html').read_text(encoding='utf-8')
+    assert 'core_mean (--measure)' in page
+
+
+def test_norms_of_harmonised_values_are_not_made(study):
+    """A norm file says what was measured: the same with and without ComBat."""
+    assert run(study, *QUESTIONS, '--fit-norms', study / 'norms.json') == 0
+    with_combat = (study / 'norms.json').read_bytes()
+    assert run(study, '--fit-norms', study / 'norms.json') == 0
+    assert (study / 'norms.json').read_bytes() == with_combat

@@ -197,6 +197,27 @@ def test_a_broken_file_is_refused_in_three_lines_with_its_name(words):
     assert words in lines[0]
 
 
+FOLLOWERS = {
+    'a fitted norm': lambda c: c.update(json.loads(norms().to_json())),
+    'another spread': lambda c: table_of(c)['sd'].__setitem__(3, 0.05),
+    'another atlas': lambda c: c['map'].update(atlas='Mine'),
+    'no warning': lambda c: c.update(notice=''),
+}
+
+
+@pytest.mark.parametrize('change', FOLLOWERS)
+def test_only_the_built_in_prior_follows_the_reference(change):
+    content = json.loads(prior_norms().to_json())
+    assert NormSet.from_json(json.dumps(content)).follows_reference
+    FOLLOWERS[change](content)
+    content['map']['follows_reference'] = True
+    with pytest.raises(LifespanError, match='is not the built-in prior') as info:
+        NormSet.from_json(json.dumps(content), 'here/norms.json')
+    lines = str(info.value).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith('here/norms.json ')
+
+
 def test_a_later_minor_version_with_more_entries_can_be_read():
     text = broken(lambda c: c.update(schema_version='1.7', more=[1]))
     assert len(NormSet.from_json(text).norms) == 2

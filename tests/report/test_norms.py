@@ -7,7 +7,7 @@ import pytest
 from qsmbids.lifespan.norm_prior import prior_norms
 from qsmbids.lifespan.norms import Norm, NormSet
 from qsmbids.report.models import AcquisitionResult
-from qsmbids.report.norms import norms_view
+from qsmbids.report.norms import centile_words, norms_view
 from qsmbids.report.page import render
 
 
@@ -44,9 +44,8 @@ def page(view):
 def test_each_region_has_its_place(result):
     view = norms_view(result, 34.0, norms())
     caudate, genu = view['rows']
-    assert texts(caudate) == ['0.090', '0.050', '0.010', '+4.00', '> 99', '0.00013']
-    assert texts(genu)[:4] == ['−0.012', '−0.010', '0.010', '−0.20']
-    assert texts(genu)[4] == '42'
+    assert texts(caudate) == ['+4.00', '> 99.9', '0.090', '0.050', '0.010', '0.00013']
+    assert texts(genu)[:5] == ['−0.20', '42', '−0.012', '−0.010', '0.010']
     assert (caudate['flagged'], genu['flagged']) == (True, False)
     assert view['verdict'].startswith('Of 2 regions 1 flagged (Caudate); beyond |z| = 2: 1,')
 
@@ -60,13 +59,36 @@ def test_the_page_says_rule_rate_and_whose_norms(result):
     assert 'prior' not in html
 
 
+def test_what_stands_out_comes_first_and_is_seen_on_a_phone(result):
+    rows = [dict(row) for row in result.regions]
+    rows[1]['mean'] = rows[2]['mean'] = '0.053'  # the other region is further away, and flagged
+    rows[3]['mean'] = '-0.050'
+    view = norms_view(replace(result, regions=rows), 34.0, norms())
+    assert [(row['name'], row['flagged']) for row in view['rows']] == [
+        ('Corpus callosum genu', True), ('Caudate', False),
+    ]  # fmt: skip
+    html = page(view)
+    headings = [part.split('</button>')[0] for part in html.split('<button>')[1:]]
+    assert headings == ['Region', 'Side', 'z', 'Finding', 'Centile', 'Value (ppm)',
+                        'Expected (ppm)', 'SD (ppm)', 'Adjusted p']  # fmt: skip
+    first = html.split('<tr>')[2]  # cells stand in the order of the headings
+    assert first.index('−4.00') < first.index('▲ flagged') < first.index('&lt; 0.1')
+
+
+def test_centiles_far_out_are_bounds():
+    assert centile_words(99.95, 3.3) == '> 99.9'
+    assert centile_words(0.04, -3.35) == '< 0.1'
+    assert centile_words(99.6, 2.65) == '99.6'
+    assert centile_words(float('nan'), float('nan')) == '–'
+
+
 def test_separate_sides(result):
     members = tuple(
         Norm('Caudate', side, age=(20, 80), mean=(0.05, 0.05), sd=(0.01, 0.01)) for side in 'LR'
     )
     view = norms_view(result, 34.0, replace(norms(), norms=members, hemispheres='separate'))
-    assert [(row['side'], texts(row)[3]) for row in view['rows']] == [
-        ('left', '+3.00'), ('right', '+5.00'),
+    assert [(row['side'], texts(row)[0]) for row in view['rows']] == [
+        ('right', '+5.00'), ('left', '+3.00'),
     ]  # fmt: skip
 
 
@@ -77,13 +99,14 @@ def test_the_prior_is_labelled_and_moved(result):
     assert 'says nothing about health' in html
     assert 'moved to the reference of this map' in html
     caudate = next(row for row in view['rows'] if row['name'] == 'Caudate')
-    assert texts(caudate)[1] == '0.049'  # 64 ppb * (1 - exp(-34 / 20)) less 3 ppb
+    assert texts(caudate)[3] == '0.049'  # 64 ppb * (1 - exp(-34 / 20)) less 3 ppb
 
 
 def test_outside_the_ages_there_is_no_score(result):
     view = norms_view(result, 12.0, norms())
     assert [row['remark'] for row in view['rows']] == ['norm of 20 to 80 years'] * 2
-    assert texts(view['rows'][0])[3:] == ['–', '–', '–']
+    cells = texts(view['rows'][0])
+    assert [cells[0], cells[1], cells[5]] == ['–', '–', '–']
     assert view['verdict'] == 'No region could be compared.'
     assert 'flagged</span>' not in page(view)
 

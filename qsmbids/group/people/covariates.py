@@ -117,7 +117,7 @@ def usable_columns(scans: pd.DataFrame) -> list[str]:
 
 def gather(
     scans: pd.DataFrame, formula: Formula
-) -> tuple[dict[str, Covariate], np.ndarray, list[Problem]]:
+) -> tuple[dict[str, Covariate], np.ndarray, list[Problem], dict[str, np.ndarray]]:
     """Read all columns of a model and keep the scans that can be used.
 
     Left out, each with a :class:`Problem`, are scans without a value of some column and the
@@ -130,6 +130,8 @@ def gather(
     rows : ndarray of int
         These scans.
     problems : list of Problem
+    small : dict of str to ndarray
+        Groups that were too small (``sex = F``), with the participant of each of their scans.
     """
     factors = {factor.column: factor for term in formula.terms for factor in term}
     # a column written as C(x) somewhere is a group everywhere
@@ -150,16 +152,18 @@ def gather(
                     f'Fill in {name} in participants.tsv.',
                 )
             )
-    small = True
-    while small:  # leaving out one small group can make another small
-        small = False
+    small: dict[str, np.ndarray] = {}
+    again = True
+    while again:  # leaving out one small group can make another small
+        again = False
         for name, covariate in found.items():
             if covariate.is_number:
                 continue
             for level in np.unique(covariate.values[keep]):
                 members = keep & (covariate.values == level)
                 if len(set(people[members])) < MIN_PEOPLE:
-                    small = True
+                    again = True
+                    small[f'{name} = {level}'] = people[members]
                     keep &= ~members
                     problems.append(_small_group(name, level, people[members], formula))
     rows = np.flatnonzero(keep)
@@ -169,7 +173,7 @@ def gather(
             covariate.centre = float(np.mean(covariate.values)) if rows.size else 0.0
         else:
             covariate.levels = _levels(covariate, factors[name])
-    return covariates, rows, problems
+    return covariates, rows, problems, small
 
 
 def count_of(people: Sequence[str]) -> str:
@@ -193,8 +197,10 @@ def _as_text(column: pd.Series) -> np.ndarray:
 
 def _levels(covariate: Covariate, factor: Factor) -> tuple[str, ...]:
     levels, counts = np.unique(covariate.values, return_counts=True)
-    reference = factor.reference or str(levels[np.argmax(counts)]) if levels.size else ''
-    if factor.reference and reference not in levels:
+    if not levels.size:  # nobody is left, which the design refuses
+        return ()
+    reference = factor.reference or str(levels[np.argmax(counts)])
+    if reference not in levels:
         raise GroupError(
             f'No usable scan has {covariate.name} = {reference}.',
             'It was named as the group that the others are compared with.',

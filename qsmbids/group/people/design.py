@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qsmbids.group.errors import GroupError
-from qsmbids.group.people.covariates import Covariate, count_of, gather
+from qsmbids.group.people.covariates import MIN_PEOPLE, Covariate, count_of, gather
 from qsmbids.group.people.formula import Factor, Formula, parse_formula, term_name
 from qsmbids.group.problems import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
 
+INTERCEPT = 'constant'  # name of its coefficient
 MIN_DF = 3  # people beyond the number of coefficients
 _BLIND = 1e-8  # of the largest singular value
 _MAX_INFLATION = 10.0
@@ -107,29 +108,45 @@ def build_design(formula: Formula | str, scans: pd.DataFrame) -> Design:
     Raises
     ------
     GroupError
-        If a column is missing or unusable, if fewer than three people are left beyond the
-        number of coefficients, or if columns cannot be told apart.
+        If a column is missing, unusable or called ``constant``, if fewer than three people are
+        left beyond the number of coefficients, or if columns cannot be told apart.
     """
     formula = parse_formula(formula) if isinstance(formula, str) else formula
-    covariates, rows, problems = gather(scans, formula)
+    if INTERCEPT in formula.columns:
+        raise GroupError(
+            f'The model "{formula.text}" has a column called {INTERCEPT}.',
+            'The intercept of every model has this name, so the two could not be told apart.',
+            f'Give the column {INTERCEPT} another name in participants.tsv.',
+        )
+    covariates, rows, problems, small = gather(scans, formula)
     people = scans['participant_id'].to_numpy(str)[rows]
-    _check_number(formula, people, 2)
+    _check_number(formula, people, 2, small)
     formula, constant = _without_constant_columns(formula, covariates, len(rows))
     problems += constant
     covariates = {name: covariates[name] for name in formula.columns}
     matrix, names, terms = _matrix(formula, covariates)
-    _check_number(formula, people, len(names))
+    _check_number(formula, people, len(names), small)
     _check_rank(formula, matrix, names, terms)
     problems += _inflated(formula, matrix, terms)
     return Design(formula, matrix, names, terms, rows, people, covariates, problems)
 
 
-def _check_number(formula: Formula, people: np.ndarray, n_coefficients: int) -> None:
+def _check_number(
+    formula: Formula, people: np.ndarray, n_coefficients: int, small: dict[str, np.ndarray]
+) -> None:
+    """Refuse too few people; ``small`` are the members of groups that were left out."""
     needed = n_coefficients + MIN_DF
     if len(set(people)) < needed:
+        there = count_of(np.concatenate([people, *small.values()]))
+        if small:
+            groups = ', '.join(f'{name} ({count_of(who)})' for name, who in small.items())
+            there += (
+                f', of whom {len(set(people))} are left without groups of fewer than '
+                f'{MIN_PEOPLE}: {groups}'
+            )
         raise GroupError(
             f'The model "{formula.text}" has at least {n_coefficients} coefficients, and there '
-            f'are values of {count_of(people)}.',
+            f'are values of {there}.',
             'So few people fit any model; what would come out says nothing about others.',
             f'Use at least {needed} people of whom every column is known, or a smaller model.',
         )
@@ -139,7 +156,7 @@ def _matrix(
     formula: Formula, covariates: dict[str, Covariate]
 ) -> tuple[np.ndarray, list[str], dict[str, slice]]:
     n = len(next(iter(covariates.values())).values)
-    columns, names, terms = [np.ones(n)], ['constant'], {}
+    columns, names, terms = [np.ones(n)], [INTERCEPT], {}
     for term in formula.terms:
         start = len(columns)
         parts = [('', np.ones(n))]

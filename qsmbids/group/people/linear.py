@@ -24,7 +24,7 @@ import numpy as np
 
 from qsmbids.group.errors import GroupError
 from qsmbids.group.people.covariates import names
-from qsmbids.group.people.design import MIN_DF, Design, build_design
+from qsmbids.group.people.design import INTERCEPT, MIN_DF, Design, build_design
 from qsmbids.group.people.effects import LEVEL, hedges_g, partial_eta2
 from qsmbids.group.people.formula import Formula, parse_formula
 from qsmbids.group.people.least_squares import Fit, fit_least_squares
@@ -166,8 +166,8 @@ def _coefficients(design: Design, fit: Fit, rows: np.ndarray, y: np.ndarray) -> 
     sd_x, sd_y = design.matrix[rows].std(axis=0, ddof=1), y.std(axis=0, ddof=1)
     quantile = stdtrit(fit.df, 0.5 + LEVEL / 2)
     found = []
-    for term, span in [('constant', slice(0, 1)), *design.terms.items()]:
-        kind = '' if term == 'constant' else design.kind_of(term)
+    for term, span in [(INTERCEPT, slice(0, 1)), *design.terms.items()]:
+        kind = '' if term == INTERCEPT else design.kind_of(term)
         for j in range(span.start, span.stop):
             b, se = fit.b[j], np.sqrt(fit.covariance[:, j, j])
             low, high = b - quantile * se, b + quantile * se

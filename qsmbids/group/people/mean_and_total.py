@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qsmbids.group.errors import GroupError
+from qsmbids.group.people.design import INTERCEPT
 from qsmbids.group.people.formula import Formula, parse_formula
 from qsmbids.group.people.linear import fit_model
 from qsmbids.group.people.results import REGION_COLUMNS, Column, P, Q, Result, tidy
@@ -84,7 +85,7 @@ def mean_and_total(
             continue
         measures.append(measure)
         for row in fitted.coefficients.frame.to_dict('records'):
-            if row['coefficient'] == 'constant':
+            if row['coefficient'] == INTERCEPT:
                 continue
             key = (row['region'], row['hemisphere'], row['coefficient'])
             about = {name: row[name] for name, _, _ in (*REGION_COLUMNS, *_ABOUT)}

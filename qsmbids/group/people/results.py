@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qsmbids.group.errors import GroupError
+from qsmbids.group.scan_facts import earliest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,17 +65,30 @@ def measure_of(table: RegionTable, name: str) -> tuple[np.ndarray, str]:
 
 
 def enough_scans(scans: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Return a mask of the scans to use: the first run of each session, with any value."""
+    """Return a mask of the scans to use: of each session the run that counts, with any value."""
     known = np.isfinite(values).any(axis=1)
     return known & scans['primary'].to_numpy(bool) if 'primary' in scans else known
 
 
 def one_each(scans: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Return a mask with one scan of each person: their first that has any value."""
-    usable = enough_scans(scans, values)
-    first = ~scans['participant_id'][usable].duplicated().to_numpy()
-    usable[np.flatnonzero(usable)[~first]] = False
-    return usable
+    """Return a mask with one scan of each person: their earliest that has any value.
+
+    That is the scan of ``first_session``, as in the age curves; of people without a value
+    there, the earliest of the others by ``acq_time``, age or label.
+    """
+    n = len(scans)
+    people = scans['participant_id'].to_numpy()
+    first = scans['first_session'].to_numpy(bool) if 'first_session' in scans else [False] * n
+    times = scans['acq_time'].to_numpy() if 'acq_time' in scans else [''] * n
+    ages = scans['age'].to_numpy(float) if 'age' in scans else [np.nan] * n
+    by_person: dict[str, list[int]] = {}
+    for row in np.flatnonzero(enough_scans(scans, values)).tolist():
+        by_person.setdefault(people[row], []).append(row)
+    chosen = np.zeros(n, bool)
+    for rows in by_person.values():
+        rows = [row for row in rows if first[row]] or rows
+        chosen[rows[earliest([times[r] for r in rows], [ages[r] for r in rows])]] = True
+    return chosen
 
 
 def region_cells(table: RegionTable, region: int) -> dict[str, Any]:

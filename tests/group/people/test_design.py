@@ -120,6 +120,25 @@ def test_nobody_has_all_values(people):
         build_design('chi ~ age + bs(score, df=4)', scans)
 
 
+@pytest.mark.parametrize('right', ['age + sex', "age + C(sex, Treatment('F'))"])
+def test_too_few_people_because_groups_are_too_small(people, right):
+    scans = people().iloc[:2].reset_index(drop=True).assign(sex=['F', 'M'])
+    with pytest.raises(GroupError) as caught:
+        build_design(f'chi ~ {right}', scans)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert 'values of 2 people, of whom 0 are left without groups of fewer than 3' in lines[0]
+    assert lines[0].endswith(': sex = F (1 person), sex = M (1 person).')
+
+
+@pytest.mark.parametrize('right', ['constant', 'age:C(constant)', 'constant + age'])
+def test_a_column_with_the_name_of_the_intercept(people, right):
+    scans = people().assign(constant=lambda s: np.arange(len(s)) % 2)
+    with pytest.raises(GroupError, match='a column called constant') as caught:
+        build_design(f'chi ~ {right}', scans)
+    assert len(str(caught.value).splitlines()) == 3
+
+
 def test_unknown_column_lists_those_there(people):
     with pytest.raises(GroupError) as caught:
         build_design('chi ~ dx', people())

@@ -99,6 +99,20 @@ def test_older_patients_are_no_disease(people, table):
     assert again.frame.equals(frame)
 
 
+def test_the_first_session_counts_whatever_its_label(people, table):
+    scans = people(60, sessions=2)
+    scans['session_id'] = np.tile(['ses-followup', 'ses-pre'], 60)
+    scans['age'] = scans['age'].to_numpy().reshape(-1, 2)[:, ::-1].ravel()
+    scans['first_session'] = scans['session_id'] == 'ses-pre'
+    y = np.random.default_rng(0).standard_normal((120, 1))
+    frame = roc(scans, table(mean=y), 'diagnosis=PD/control')[0].frame
+    before = scans['first_session'].to_numpy()
+    alone = roc(
+        scans[before].reset_index(drop=True), table(mean=y[before]), 'diagnosis=PD/control'
+    )[0].frame
+    assert frame.equals(alone)
+
+
 def test_direction_and_regions_without_values(people, table):
     scans = people(60)
     y = np.random.default_rng(0).standard_normal((60, 3))

@@ -77,6 +77,25 @@ def test_one_scan_of_each_person_counts(people, table):
     assert list(result.frame.columns) == [name for name, _, _ in result.columns]
 
 
+def test_the_earliest_scan_counts_whatever_its_label(people, table):
+    scans = people(20, sessions=3)
+    scans['session_id'] = np.tile(['ses-followup', 'ses-pre', 'ses-mid'], 20)
+    scans['age'] = scans['age'] + np.tile([9.0, -2.0, 0.0], 20)
+    scans['first_session'] = scans['session_id'] == 'ses-pre'
+    scans['score'] = np.random.default_rng(1).standard_normal(60)
+    y = np.random.default_rng(0).standard_normal((60, 1))
+    scans.loc[1, 'score'] = np.nan  # of the first person the one in the middle is the earliest
+    chosen = np.r_[2, np.arange(4, 60, 3)]
+    expected = np.corrcoef(np.float32(y[chosen, 0]), scans['score'][chosen])[0, 1]
+    frame = correlate_scores(scans, table(mean=y), ['score'])[0].frame
+    assert frame['pearson'].iloc[0] == pytest.approx(expected)
+    scans['acq_time'] = np.tile(['2020-01-01', '2018-01-01', '2021-01-01'], 20)
+    chosen[0] = 0  # the time of acquisition counts before the age
+    expected = np.corrcoef(np.float32(y[chosen, 0]), scans['score'][chosen])[0, 1]
+    frame = correlate_scores(scans, table(mean=y), ['score'])[0].frame
+    assert frame['pearson'].iloc[0] == pytest.approx(expected)
+
+
 def test_unknown_sex_and_scores_that_cannot_be_used(people, table):
     scans = people(40).assign(score=np.arange(40.0), same=1.0, few=np.nan, sex='')
     scans.loc[:3, 'few'] = [1.0, 2, 3, 4]
