@@ -7,16 +7,11 @@ the person's age, the upper bound of a regression on controls. Without controls 
     threshold = curve(age) + offset + 1.96 SD(age),
 
 with the age curve of :mod:`qsmbids.lifespan.prior`, the offset that brings its zero (fluid) to
-the reference of the map, and an SD between people. All of it is an **engineering prior, not
+the reference of the map, and the spread between people of :mod:`qsmbids.lifespan.norm_prior`.
+All of it is an **engineering prior, not
 published norms**: it finds the same part of a nucleus again and compares groups measured the
 same way; it does not say who is abnormal. A norm made of real controls takes its place by giving
 another mapping of label to threshold to :func:`~qsmbids.atlas.regions.region_table`.
-
-References
-----------
-Min K, et al. NMR Biomed 2024. https://doi.org/10.1002/nbm.5226 (SD between 106 people)
-Treit S, et al. Hum Brain Mapp 2021;42:4597-4616. https://doi.org/10.1002/hbm.25569 (the spread
-grows with age)
 """
 
 from __future__ import annotations
@@ -26,42 +21,12 @@ from collections.abc import Sequence
 
 from qsmbids.atlas.asymmetry import region_of
 from qsmbids.atlas.geometry import Label
+from qsmbids.lifespan.norm_prior import prior_spread
 from qsmbids.lifespan.prior import prior_curve
 
 NOTICE = 'engineering prior, not published norms'
 UPPER_BOUND_SD = 1.96  # upper end of the 95 % range of a normal distribution
 GROUP = 'deep grey'
-
-# ppm, of the paramagnetic part between 106 people of 27 to 85 years, 62 on average (Min 2024).
-# It includes some of the change with age, so it is rather too wide for one age; that of the
-# whole susceptibility was not published
-_SD_AT_62 = {
-    'Caudate': 0.0074,
-    'Putamen': 0.0206,
-    'NucleusAccumbens': 0.0132,
-    'GlobusPallidusExternal': 0.0104,  # both parts: that of the whole pallidum
-    'GlobusPallidusInternal': 0.0104,
-    'SubstantiaNigra': 0.0144,
-    'RedNucleus': 0.0148,
-    'SubthalamicNucleus': 0.0121,
-}
-_OTHER_SD_AT_62 = 0.015  # ours: where nothing is known, e.g. the dentate nucleus
-# ours: that the spread grows with age is published, by how much is not in a form to use here
-_SHARE_AT_BIRTH = 0.5
-
-
-def sd_between_people(region: str, age: float) -> float:
-    """Return the SD (ppm) between people of an age: half of that at 62 years, plus growth.
-
-    Linear in age: half at birth, all at 62 years. Engineering prior, not published norms.
-
-    Examples
-    --------
-    >>> round(sd_between_people('Putamen', 31), 5)
-    0.01545
-    """
-    at_62 = _SD_AT_62.get(region, _OTHER_SD_AT_62)
-    return at_62 * (_SHARE_AT_BIRTH + (1 - _SHARE_AT_BIRTH) * age / 62)
 
 
 def high_iron_thresholds(
@@ -92,7 +57,7 @@ def high_iron_thresholds(
     --------
     >>> label = Label(1, 'CaudateLeft', 'CN-L', 'L', 'deep grey', '#4e79a7', 'Caudate')
     >>> round(high_iron_thresholds(62, [label])[1], 4)
-    0.0754
+    0.0783
     """
     if age is None or not (math.isfinite(age) and age >= 0) or not math.isfinite(offset_ppm):
         return {}
@@ -102,10 +67,8 @@ def high_iron_thresholds(
         if label.group.strip().lower() != GROUP:
             continue
         try:
-            usual = float(prior_curve(region)(age))
+            usual, spread = float(prior_curve(region)(age)), float(prior_spread(region, age))
         except ValueError:  # no curve for this region
             continue
-        thresholds[label.index] = (
-            usual + offset_ppm + upper_bound_sd * sd_between_people(region, age)
-        )
+        thresholds[label.index] = usual + offset_ppm + upper_bound_sd * spread
     return thresholds

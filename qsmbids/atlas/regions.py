@@ -30,7 +30,7 @@ from qsmbids.atlas.region_statistics import (
     weighted_mean,
 )
 
-VERSION = 2  # raised when its numbers change: an older table is then not used
+VERSION = 3  # raised when its numbers change: an older table is then not used
 WHOLE_BRAIN = Label(0, 'WholeBrain', 'WB', 'B', 'whole brain', '#ffffff', 'WholeBrain')
 
 _NAN = float('nan')

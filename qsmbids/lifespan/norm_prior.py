@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qsmbids import __version__
 from qsmbids.lifespan.norms import Norm, NormSet
@@ -114,11 +115,39 @@ def prior_norms() -> NormSet:
     )
 
 
-def prior_spread(region: str, age: float) -> float:
-    """Return the standard deviation between people, ppm (engineering prior)."""
+def prior_spread(region: str, age: ArrayLike) -> np.ndarray | float:
+    """Return the standard deviation between people (engineering prior).
+
+    Parameters
+    ----------
+    region : str
+        Without hemisphere.
+    age : float or array-like, years
+
+    Returns
+    -------
+    float or ndarray, ppm
+
+    Raises
+    ------
+    ValueError
+        If there is none for this region.
+
+    Examples
+    --------
+    >>> float(prior_spread('Caudate', 62.0).round(4)), float(prior_spread('Caudate', 2.0).round(4))
+    (0.0089, 0.0044)
+    """
     tabulated = _TABULATED.get(region)
+    if tabulated is None and region not in _GUESSED:
+        raise ValueError(f'there is no prior of the spread between people for {region!r}.')
     at_62 = math.hypot(*tabulated) if tabulated else _GUESSED[region][0]
-    return 1e-3 * at_62 * 2 ** ((age - _SPREAD_AGE) / _DOUBLES_IN)
+    return 1e-3 * at_62 * growth_of_spread(age)
+
+
+def growth_of_spread(age: ArrayLike) -> np.ndarray | float:
+    """Return the spread between people of an age over that of people of 62 years: a guess."""
+    return 2.0 ** ((np.asarray(age, dtype=float)[()] - _SPREAD_AGE) / _DOUBLES_IN)
 
 
 def spread_origin(region: str) -> str:
@@ -141,7 +170,7 @@ def _norm(region: str) -> Norm:
         hemisphere='B',
         age=tuple(ages.tolist()),
         mean=tuple(np.round(curve(ages), 7).tolist()),
-        sd=tuple(round(prior_spread(region, age), 7) for age in ages),
+        sd=tuple(round(float(prior_spread(region, age)), 7) for age in ages),
         group=next((g for g, members in _GROUPS.items() if region in members), 'deep grey'),
         model={
             'family': type(curve).__name__.lower(),

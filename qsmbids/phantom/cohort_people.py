@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qsmbids.atlas.geometry import Label, label_table, load_regions
-from qsmbids.atlas.high_iron import sd_between_people
 from qsmbids.lifespan.curves import Curve, Exponential
+from qsmbids.lifespan.norm_prior import growth_of_spread, prior_spread
 from qsmbids.lifespan.prior import prior_curve
 
 # ours: what brings the curves from cerebrospinal fluid to the mean of the whole brain. One
@@ -37,13 +37,8 @@ from qsmbids.lifespan.prior import prior_curve
 WHOLE_BRAIN_OFFSET_PPM = -0.0013
 OFFSETS = {'whole-brain': WHOLE_BRAIN_OFFSET_PPM, 'csf': 0.0}
 
-# SD (ppm) between people, at 62 years. Thalamus: of the paramagnetic part (Min 2024). Others are
-# ours; white matter near a sixth of the range of 63 adults in frontal white matter (Xia 2014)
-_THALAMUS_SD = {
-    'ThalamusAnterior': 0.0076, 'ThalamusMedian': 0.0076, 'ThalamusLateral': 0.0052,
-    'Pulvinar': 0.0116,
-}  # fmt: skip
-_SD_OF_GROUP = {'white matter': 0.007, 'limbic': 0.006, 'ventricle': 0.003, 'cortex': 0.005}
+# SD (ppm) between people of 62 years where the prior has none; ours
+_SD_OF_GROUP = {'ventricle': 0.003, 'cortex': 0.005}
 SIDE_SHARE = 0.3  # SD of half the difference of the sides, as a share of that between people
 NOISE_PPM = 0.002  # SD of a side between two visits on the same day
 PATIENT_PPM = 0.040  # of the substantia nigra
@@ -136,18 +131,17 @@ class Truth:
 
 
 def spread(region: str, group: str, age: ArrayLike) -> np.ndarray | float:
-    """Return the SD (ppm) between people: half of that at 62 years at birth, linear in age.
+    """Return the SD (ppm) between people of an age; see `qsmbids.lifespan.norm_prior`.
 
     Examples
     --------
     >>> round(float(spread('CorpusCallosumSplenium', 'white matter', 62)), 4)
-    0.007
+    0.008
     """
-    age = np.asarray(age, dtype=float)
-    if group == 'deep grey':
-        return sd_between_people(region, age)
-    at_62 = _THALAMUS_SD.get(region) or _SD_OF_GROUP[group]
-    return at_62 * (0.5 + 0.5 * age / 62)
+    try:
+        return prior_spread(region, age)
+    except ValueError:  # a region without a prior
+        return _SD_OF_GROUP[group] * growth_of_spread(age)
 
 
 def atrophy(age: float) -> float:

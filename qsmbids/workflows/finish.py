@@ -156,11 +156,14 @@ def _result(
         key=acquisition.key,
         acquisition=acquisition,
         status=status,
-        figures=[
-            Figure(**{**figure, 'path': out / figure['path']})
-            for record in (recon, atlas)
-            for figure in record.get('figures', ())
-        ],
+        # a picture of both parts is shown with labels, if there are some
+        figures=list(
+            {
+                figure['name']: Figure(**{**figure, 'path': out / figure['path']})
+                for record in (recon, atlas)
+                for figure in record.get('figures', ())
+            }.values()
+        ),
         regions=_rows(out, outcome.names.get('regions_chi')),
         regions_r2star=_rows(out, outcome.names.get('regions_r2star')),
         markings=_marking_tables(outcome, config),

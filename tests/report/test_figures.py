@@ -107,13 +107,14 @@ def test_missing_images_leave_out_only_their_picture(files, tmp_path, labels):
 def test_parts_of_the_work(files, tmp_path, labels, monkeypatch):
     monkeypatch.setattr(figures_module, 'save', lambda canvas, path: None)  # draw, write nothing
 
-    def names(part):
-        drawn = draw_figures(files, tmp_path, 'x', part=part, b0_direction=(0, 0, 1),
-                             label_table=labels)  # fmt: skip
-        return [figure.name for figure in drawn]
-
-    assert names('recon') == ALL[:7]
-    assert names('atlas') == ['deepgrey', 'registration', 'contours']
+    recon, atlas = (
+        draw_figures(files, tmp_path, 'x', part=part, b0_direction=(0, 0, 1), label_table=labels)
+        for part in ('recon', 'atlas')
+    )
+    assert [figure.name for figure in recon] == ALL[:7]
+    assert [figure.name for figure in atlas] == ['deepgrey', 'registration', 'contours']
+    # no step replaces a file that another one vouches for
+    assert not {figure.path for figure in recon} & {figure.path for figure in atlas}
 
 
 def test_unreadable_image_is_logged_and_the_rest_is_drawn(files, tmp_path, caplog):

@@ -219,7 +219,7 @@ def _check_text(covariate: Covariate, factor: Factor, scans: pd.DataFrame) -> No
         factor.kind != 'category' and numeric.sum() * 2 > known.sum()
     ):
         odd = known & ~numeric
-        example = f'{covariate.values[odd][0]!r} of {people[odd][0]}' if odd.any() else 'n/a'
+        example = f'{str(covariate.values[odd][0])!r} of {people[odd][0]}' if odd.any() else 'n/a'
         raise GroupError(
             f'{name} is not a column of numbers: {example}.',
             'With one text in it, the whole column would be read as names of groups.',

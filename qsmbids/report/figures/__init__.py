@@ -167,7 +167,10 @@ def draw_figures(
             continue
         if picture.name == 'slab' and not context.b0_direction:
             continue
-        path = Path(out_dir) / f'{stem}_desc-{picture.name}_{picture.suffix}.webp'
+        # of a picture of both parts, the one without labels has a file of its own: what one
+        # step wrote, another must not replace
+        alone = 'unlabelled' if part == 'recon' and len(picture.parts) > 1 else ''
+        path = Path(out_dir) / f'{stem}_desc-{picture.name}{alone}_{picture.suffix}.webp'
         try:
             save(picture.draw(images, context), path)
         except _UNREADABLE as error:
