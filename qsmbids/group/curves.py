@@ -23,6 +23,7 @@ from qsmbids.group.listing import listed
 from qsmbids.group.problems import Problem
 from qsmbids.lifespan.choice import DEFAULT_FAMILIES
 from qsmbids.lifespan.errors import LifespanError
+from qsmbids.report.agecurves import split_name
 
 if TYPE_CHECKING:
     from qsmbids.group.cohort import Cohort, RegionTable
@@ -136,7 +137,7 @@ def _say_what_ages_cannot_tell(
         f'change: {listed(names)}.',
         'A growth rate or the age of a minimum needs people in whom that change can be seen; none '
         'is printed, and a simpler curve is shown.',
-        'Add people of other ages, mostly children, or use the simpler curve for these ages only.',
+        'Add people, above all of other ages, or use the simpler curve for these ages only.',
     )
     return told, [problem]
 
@@ -179,7 +180,7 @@ def _one(arguments: tuple) -> Choice | str:
 
 def _name(key: Key) -> str:
     region, side = key
-    return region if side == 'B' else f'{region} ({side})'
+    return split_name(region) if side == 'B' else f'{split_name(region)} ({side})'
 
 
 def _problems(reasons: dict[Key, str]) -> list[Problem]:

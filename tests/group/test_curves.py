@@ -51,7 +51,7 @@ def test_what_has_no_curve_says_why(cohort):
     assert reasons['WholeBrain', 'B'] == SAME_IN_ALL
     assert 'Nobody' in reasons['Empty', 'B']
     assert {p.what for p in problems} == {
-        'No age curve: WholeBrain.', 'No age curve: Empty.',
+        'No age curve: Whole brain.', 'No age curve: Empty.',
     }  # fmt: skip
 
 
