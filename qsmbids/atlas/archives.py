@@ -31,7 +31,7 @@ _UNREADABLE = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # a way of compression that zipfile does not know
+    NotImplementedError,  # raised by zipfile for a compression that it cannot read
     RuntimeError,  # zipfile, about a password
 )
 

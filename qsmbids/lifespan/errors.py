@@ -1,15 +1,15 @@
-"""The error of curves and norms."""
+"""Errors that people meet: what is wrong, why it matters, what to do."""
 
 from __future__ import annotations
 
 
-class LifespanError(ValueError):
-    """Something that stops a fit or the use of a norm, told in three lines.
+class ThreeLineError(ValueError):
+    """Something that a person can put right.
 
     Parameters
     ----------
     what : str
-        What is wrong, with the file or column.
+        What is wrong, with the file, column or region.
     why : str
         Why it matters.
     do : str
@@ -17,4 +17,13 @@ class LifespanError(ValueError):
     """
 
     def __init__(self, what: str, why: str, do: str) -> None:
-        super().__init__(f'{what}\n{why}\n{do}')
+        # a sentence may quote the message of a library, which may have lines of its own
+        super().__init__('\n'.join(' '.join(text.split()) for text in (what, why, do)))
+
+    def __reduce__(self):
+        # errors travel between processes; the default would call __init__ with one argument
+        return type(self), tuple(str(self).split('\n'))
+
+
+class LifespanError(ThreeLineError):
+    """Something that stops a fit or the use of a norm."""

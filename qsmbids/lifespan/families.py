@@ -93,9 +93,9 @@ class Family(ABC):
     def __init__(self, age: np.ndarray) -> None:
         self.youngest, self.oldest = float(age.min()), float(age.max())
 
+    @abstractmethod
     def columns(self, age: np.ndarray, shape: float) -> np.ndarray:
         """Return the columns, ``(n, m)``; the first is 1."""
-        return np.column_stack([np.ones_like(age), self.shaped(age, shape)])
 
     @property
     @abstractmethod
@@ -107,28 +107,45 @@ class Family(ABC):
         """Number of free parameters of the mean."""
         return len(self.parameters)
 
-    def shaped(self, age: np.ndarray, shape: ArrayLike) -> np.ndarray:
-        """Return the second column; ages and shapes are broadcast."""
-        raise NotImplementedError(f'{self.name} has no shape')
-
-    def shape_slope(self, age: np.ndarray, shape: float) -> np.ndarray:
-        """Return the derivative of the second column by the logarithm of the shape."""
-        raise NotImplementedError(f'{self.name} has no shape')
-
-    def shape_bounds(self) -> tuple[float, float]:
-        """Return the shapes that these ages could tell from a line and from a constant."""
-        raise NotImplementedError(f'{self.name} has no shape')
-
     def jacobian(self, age: np.ndarray, shape: float, coef: np.ndarray) -> np.ndarray:
-        """Return the derivatives of the curve by coefficients and log shape, ``(n, p)``."""
-        columns = self.columns(age, shape)
-        if not self.has_shape:
-            return columns
-        return np.column_stack([columns, coef[1] * self.shape_slope(age, shape)])
+        """Return the derivatives of the curve by its free parameters, ``(n, p)``."""
+        return self.columns(age, shape)
 
     def curve(self, values: Sequence[float]) -> Curve:
         """Return the callable curve of parameters in the order of the formula."""
         return self.curve_class(*values)
+
+
+class ShapedFamily(Family):
+    """A curve that is linear in all parameters but one, its shape."""
+
+    has_shape = True
+
+    def columns(self, age: np.ndarray, shape: float) -> np.ndarray:
+        """Return 1 and the column that the shape makes."""
+        return np.column_stack([np.ones_like(age), self.shaped(age, shape)])
+
+    @abstractmethod
+    def shaped(self, age: np.ndarray, shape: ArrayLike) -> np.ndarray:
+        """Return the second column; ages and shapes are broadcast."""
+
+    @abstractmethod
+    def shape_bounds(self) -> tuple[float, float]:
+        """Return the shapes that these ages could tell from a line and from a constant."""
+
+
+class TimedFamily(ShapedFamily):
+    """A curve whose shape is a rate or a time, above zero and fitted by its logarithm."""
+
+    @abstractmethod
+    def shape_slope(self, age: np.ndarray, shape: float) -> np.ndarray:
+        """Return the derivative of the second column by the logarithm of the shape."""
+
+    def jacobian(self, age: np.ndarray, shape: float, coef: np.ndarray) -> np.ndarray:
+        """Return the derivatives of the curve by coefficients and log shape, ``(n, p)``."""
+        return np.column_stack([
+            self.columns(age, shape), coef[1] * self.shape_slope(age, shape),
+        ])  # fmt: skip
 
 
 class Polynomial(Family):
@@ -184,10 +201,10 @@ class CubicFamily(Polynomial):
     name, curve_class, degree, symbols = 'cubic', Cubic, 3, 'abcd'
 
 
-class ExponentialFamily(Family):
+class ExponentialFamily(TimedFamily):
     """Saturating growth alpha*(1 - exp(-beta*age)) + gamma; the shape is beta."""
 
-    name, curve_class, has_shape = 'exponential', Exponential, True
+    name, curve_class = 'exponential', Exponential
 
     def shaped(self, age: np.ndarray, shape: ArrayLike) -> np.ndarray:
         """Return the share of the growth that is done at each age."""
@@ -212,14 +229,14 @@ class ExponentialFamily(Family):
         )
 
 
-class PoissonFamily(Family):
+class PoissonFamily(TimedFamily):
     """Poisson curve A*age*exp(-age/B) + C; the shape is B.
 
     The second column is scaled to be 1 at its extremum, so that its coefficient is the depth
     A*B/e.
     """
 
-    name, curve_class, has_shape = 'poisson', Poisson, True
+    name, curve_class = 'poisson', Poisson
 
     def __init__(self, age: np.ndarray) -> None:
         super().__init__(age)
@@ -248,10 +265,10 @@ class PoissonFamily(Family):
         )
 
 
-class VertexFamily(Family):
+class VertexFamily(ShapedFamily):
     """A parabola written by its vertex, to read the extremum: v + k*((age - q)/half)²."""
 
-    name, curve_class, has_shape = 'vertex', Quadratic, True
+    name, curve_class = 'vertex', Quadratic
 
     def shaped(self, age: np.ndarray, shape: ArrayLike) -> np.ndarray:
         """Return the squared distance from the vertex."""
