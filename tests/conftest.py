@@ -1,5 +1,6 @@
 """A small simulated dataset that many tests share; each test copies what it changes."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 from qsmbids.phantom.dataset import write_dataset
 from qsmbids.phantom.parameters import PhantomParameters
+
+# ITK reads this once in a process, whichever test comes first; equal seeds give equal results
+# with one thread only, and `qsmbids` sets it as well
+os.environ.setdefault('ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS', '1')
 
 
 @pytest.fixture(scope='session')
