@@ -15,7 +15,7 @@ _SHOWN = 20  # lines of each kind on the terminal
 
 def run_group_level(config: Config) -> int:
     """Merge the participants' tables, analyse them, and return the exit code."""
-    from qsmbids.group import NothingFoundError, run_group
+    from qsmbids.group.run import NothingFoundError, run_group
 
     begin = time.monotonic()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,23 +51,32 @@ class Builder:
         The wishes of the command line.
     ages : AgeReader
         The tables.
+    look : callable
+        Looks at an image file.
     """
 
-    def __init__(self, request: Request, ages: AgeReader) -> None:
+    def __init__(
+        self,
+        request: Request,
+        ages: AgeReader,
+        look: Callable[[Path], ImageInfo] = inspect_image,
+    ) -> None:
         self.request = request
         self.ages = ages
         self.sidecars = SidecarReader(request.bids_dir)
+        self._look = look
         self._images: dict[Path, ImageInfo] = {}
 
     def inspect(self, path: Path) -> ImageInfo:
         """Look at an image file, once."""
         if path not in self._images:
-            self._images[path] = inspect_image(path)
+            self._images[path] = self._look(path)
         return self._images[path]
 
-    def forget_images(self) -> None:
-        """Drop what is known about images; no image is shared between participants."""
+    def forget(self, label: str) -> None:
+        """Drop what is known about a participant's files; nobody shares them."""
         self._images.clear()
+        self.sidecars.forget(self.request.bids_dir / f'sub-{label}')
 
     def acquisition(self, scan: Scan, neighbours: Sequence[BidsName]) -> Acquisition:
         """Apply all rules and checks to one scan.

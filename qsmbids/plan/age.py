@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from qsmbids.plan.findings import Findings
@@ -22,6 +23,7 @@ AGE_COLUMNS = {
     'age_years': 'year',
     'age': '',
 }
+KEY_COLUMNS = ('filename', 'session_id', 'participant_id')
 OLDEST_YEARS = 125.0
 _MISSING = {'', 'n/a', 'na', 'nan', 'none'}
 
@@ -33,6 +35,16 @@ class Table:
     path: Path
     rows: tuple[dict[str, str], ...]
     units: dict[str, str]
+
+    @cached_property
+    def places(self) -> dict[tuple[str, str], int]:
+        """Row numbers by key column and key; of rows with one key, the first."""
+        return {
+            (column, row[column]): i
+            for i, row in reversed(list(enumerate(self.rows)))
+            for column in KEY_COLUMNS
+            if column in row
+        }
 
 
 class AgeReader:
@@ -188,7 +200,8 @@ def _units(table: Path, findings: Findings) -> dict[str, str]:
 
 
 def _row(table: Table, column: str, wanted: set[str]) -> dict[str, str] | None:
-    return next((row for row in table.rows if row.get(column) in wanted), None)
+    found = [table.places[column, key] for key in wanted if (column, key) in table.places]
+    return table.rows[min(found)] if found else None
 
 
 def _age_of(table: Table, row: dict[str, str], findings: Findings) -> Decision | None:

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import nibabel as nib
 import numpy as np
 
 from qsmbids.plan.models import Acquisition, Issue, Participant, Severity
@@ -158,7 +157,9 @@ def slab_direction(acquisition: Acquisition) -> np.ndarray:
     So that storage orders do not matter when slabs are compared, (3,) float.
     """
     direction = np.empty(3)
-    order = nib.io_orientation(np.asarray(acquisition.affine))
+    from nibabel import io_orientation  # 0.1 s that a call for help need not pay
+
+    order = io_orientation(np.asarray(acquisition.affine))
     for value, (place, sign) in zip(acquisition.b0_direction.value, order, strict=True):
         direction[int(place)] = sign * value
     return direction

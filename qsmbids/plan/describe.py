@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 from qsmbids.plan.checks import oblique_angle_deg
 from qsmbids.plan.cosmos import CosmosGroup, angles_deg, slab_direction
-from qsmbids.plan.models import (
-    MIN_ECHOES_R2STAR,
-    Acquisition,
-    Decision,
-    Echo,
-    Issue,
-    Participant,
-    Plan,
-    Severity,
-)
+from qsmbids.plan.models import Acquisition, Decision, Echo, Issue, Plan, Severity
+from qsmbids.plan.summary import headline, outcome, summary, wrap
 
-WIDTH = 96
+MANY = 20  # participants; more are told by protocol and kind of finding
 _MARKS = {Severity.ERROR: 'ERROR', Severity.WARNING: 'warning', Severity.NOTE: 'note'}
 
 
-def describe(plan: Plan, *, verbose: bool = False) -> str:
+def describe(plan: Plan, *, verbose: bool = False, full: bool | None = None) -> str:
     """Say what will be done, for whom, from which files, and what is left out and why.
 
     Parameters
@@ -33,14 +24,18 @@ def describe(plan: Plan, *, verbose: bool = False) -> str:
         The plan.
     verbose : bool
         Also give the reasons behind notes; errors and warnings always come with theirs.
+    full : bool, optional
+        Whether to write out each participant; by default up to 20 are.
 
     Returns
     -------
     str
         Lines of text, ending with a line break. Files are named relative to the dataset.
     """
+    if not (len(plan.participants) <= MANY if full is None else full):
+        return summary(plan)
     root = Path(plan.bids_dir)
-    lines = [f'Dataset {plan.bids_dir}', *_summary(plan)]
+    lines = [f'Dataset {plan.bids_dir}', *headline(plan)]
     lines += _issues(plan.issues, '', verbose)
     for person in plan.participants:
         lines += ['', f'sub-{person.label}']
@@ -52,24 +47,8 @@ def describe(plan: Plan, *, verbose: bool = False) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _summary(plan: Plan) -> list[str]:
-    total = sum(len(person.acquisitions) for person in plan.participants)
-    usable = len(plan.acquisitions)
-    lines = [
-        f'{_count(len(plan.participants), "participant")}, {_count(total, "scan")}: '
-        f'{usable} will be processed, {total - usable} cannot be.'
-    ]
-    without = [p for p in plan.participants if not p.usable]
-    if without:
-        lines += _wrap(f'Nothing can be done for {_people(without)}.', '')
-    partly = [p for p in plan.participants if p.usable and p.label in plan.failed]
-    if partly:
-        lines += _wrap(f'Not everything can be done for {_people(partly)}.', '')
-    return lines
-
-
 def _acquisition(acquisition: Acquisition, root: Path, verbose: bool) -> list[str]:
-    verdict = _outcome(acquisition) if acquisition.usable else 'CANNOT BE PROCESSED'
+    verdict = outcome(acquisition) if acquisition.usable else 'CANNOT BE PROCESSED'
     lines = [f'  {acquisition.key}_{acquisition.suffix}: {verdict}']
     lines += _echo_table(acquisition.echoes, root)
     if any(acquisition.shape):
@@ -101,13 +80,6 @@ def _cosmos(group: CosmosGroup) -> list[str]:
         others = ', '.join(f'{angle:.0f}' for angle in row)
         lines += _fact('orientation', f'{acquisition.key}, slab at {others} degrees to each')
     return lines
-
-
-def _outcome(acquisition: Acquisition) -> str:
-    decay = len(acquisition.echoes) >= MIN_ECHOES_R2STAR
-    if acquisition.phase_scaling is None:
-        return 'R2* and T2* only' if decay else 'no map, too few echoes for R2* and no phase'
-    return 'susceptibility, R2* and T2*' if decay else 'susceptibility'
 
 
 def _echo_table(echoes: Iterable[Echo], root: Path) -> list[str]:
@@ -169,37 +141,18 @@ def _source(decision: Decision) -> str:
 def _issues(issues: Iterable[Issue], indent: str, verbose: bool) -> list[str]:
     lines = []
     for issue in issues:
-        lines += _wrap(f'{_MARKS[issue.severity]}: {issue.what}', indent)
+        lines += wrap(f'{_MARKS[issue.severity]}: {issue.what}', indent)
         if verbose or issue.severity is not Severity.NOTE:
             for text in filter(None, (issue.why, issue.fix)):
-                lines += _wrap(text, indent + '  ')
+                lines += wrap(text, indent + '  ')
     return lines
 
 
 def _fact(label: str, text: str) -> list[str]:
-    return _wrap(f'{label + ":":<17}{text}', '    ', hanging=17)
-
-
-def _wrap(text: str, indent: str, hanging: int = 2) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + ' ' * hanging,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrap(f'{label + ":":<17}{text}', '    ', hanging=17)
 
 
 def _name(path: str, root: Path) -> str:
     if path and Path(path).is_relative_to(root):
         return Path(path).relative_to(root).as_posix()
     return path
-
-
-def _count(n: int, noun: str) -> str:
-    return f'{n} {noun}{"" if n == 1 else "s"}'
-
-
-def _people(people: Iterable[Participant]) -> str:
-    return ', '.join(f'sub-{person.label}' for person in people)

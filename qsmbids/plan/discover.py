@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qsmbids.plan.filenames import IMAGE_EXTENSIONS, BidsName
+from qsmbids.plan.filenames import BidsName
 from qsmbids.plan.filters import Filter, matches
 from qsmbids.plan.findings import Findings
+from qsmbids.plan.index import ImageIndex
 from qsmbids.plan.models import ENTITY_ORDER
 
 # suffixes of gradient-echo images, the preferred one first; GRE is what old converters wrote
@@ -20,15 +21,6 @@ GRE_SUFFIXES = ('MEGRE', 'T2starw', 'GRE')
 SWI_SUFFIXES = ('swi', 'SWI', 'minip', 'minIP', 'mIP', 'MIP')
 PARTS = ('', 'mag', 'phase', 'real', 'imag')
 _LABEL = re.compile(r'[0-9a-zA-Z+]+')
-# below a participant's folder only anat/ (and swi/, to name what is left out) is indexed
-_NOT_WANTED = re.compile(r'^/(?:ses-[^/]+/)?(?!ses-|anat$|swi$)[^/]+$')
-
-# names are taken apart here, so the index need not know the 30 entities of the default
-# configuration, each of which costs a database transaction per participant
-_INDEX_CONFIG = {
-    'name': 'files',
-    'entities': [{'name': 'extension', 'pattern': r'[^./\\](\.[^/\\]+)$'}],
-}
 
 
 @dataclass(frozen=True)
@@ -78,14 +70,14 @@ def list_sessions(bids_dir: Path, participant: str) -> tuple[str, ...]:
 
 
 def find_images(
-    bids_dir: Path, participant: str, sessions: Sequence[str], findings: Findings
+    index: ImageIndex, participant: str, sessions: Sequence[str], findings: Findings
 ) -> tuple[BidsName, ...]:
     """List the anatomical images of one participant.
 
     Parameters
     ----------
-    bids_dir : Path
-        The dataset.
+    index : ImageIndex
+        Of the dataset.
     participant : str
         Label without ``sub-``.
     sessions : sequence of str
@@ -98,25 +90,9 @@ def find_images(
     tuple of BidsName
         Sorted by path. Links that lead nowhere are among them.
 
-    Notes
-    -----
-    The participant's own folder is handed to PyBIDS as the root: nothing else is walked, and
-    a damaged ``dataset_description.json`` cannot stop it. No metadata are indexed, because
-    one unreadable sidecar would raise.
     """
-    from bids.layout import BIDSLayout, BIDSLayoutIndexer  # 0.7 s
-
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[_NOT_WANTED])
-    folder = bids_dir / f'sub-{participant}'
-    layout = BIDSLayout(folder, validate=False, indexer=indexer, config=_INDEX_CONFIG)
-    # joined anew, so that links and dots in the path of the dataset stay as they were given
-    found = (Path(path).relative_to(layout.root) for path in layout.files)
-    paths = sorted(folder / path for path in found if path.name.endswith(IMAGE_EXTENSIONS))
-    layout.connection_manager.session.close()
-    layout.connection_manager.engine.dispose()
-
     images = []
-    for name in map(BidsName.parse, paths):
+    for name in map(BidsName.parse, index.images(participant)):
         folder_session = next(
             (part[4:] for part in name.path.parts[:-1] if part.startswith('ses-')), ''
         )

@@ -99,12 +99,30 @@ def inspect_image(path: str | Path) -> ImageInfo:
         With ``problem`` set when the file cannot be used; nothing is raised for bad files.
     """
     path = Path(path)
-    image_type, problem, detail = _look_at_start(path)
+    problem, detail = _look_at_file(path)
     if problem:
         return ImageInfo(path, problem, detail)
     try:
+        with _open(path) as stream:
+            return _inspect(path, stream)
+    except (gzip.BadGzipFile, zlib.error):
+        detail = 'its name ends in .gz but it is not gzip-compressed'
+    except OSError as error:
+        detail = f'it cannot be opened ({error.strerror})'
+    return ImageInfo(path, 'NOT_NIFTI', detail)
+
+
+def _inspect(path: Path, stream: BinaryIO) -> ImageInfo:
+    """Read the header and the data from a file that was opened once."""
+    header_type, problem, detail = _look_at_start(stream)
+    if problem:
+        return ImageInfo(path, problem, detail)
+    try:
+        stream.seek(0)
         with np.errstate(all='ignore'):  # impossible affines are found by the checks
-            image = image_type.from_filename(path)
+            header = header_type.from_fileobj(stream)
+            slope, intercept = header.get_slope_inter()
+            affine = header.get_best_affine()
     except EOFError:
         return ImageInfo(path, 'TRUNCATED', 'it ends within the header')
     except (
@@ -116,67 +134,69 @@ def inspect_image(path: str | Path) -> ImageInfo:
     ) as error:
         return ImageInfo(path, 'NOT_NIFTI', f'its header is damaged ({_first_line(error)})')
 
-    header = image.header
+    shape = tuple(int(n) for n in header.get_data_shape())
     qform, qform_code = _qform(header)
     dtype = header.get_data_dtype()
     if dtype.kind not in 'iuf':
         return ImageInfo(path, 'UNSUPPORTED_TYPE', f'its values are of type {dtype}')
-    if len(image.shape) not in (3, 4) or min(image.shape[:3]) < 2 or 0 in image.shape:
-        size = ' x '.join(str(n) for n in image.shape)
+    if len(shape) not in (3, 4) or min(shape[:3]) < 2 or 0 in shape:
+        size = ' x '.join(str(n) for n in shape)
         return ImageInfo(path, 'BAD_DIMENSIONS', f'its size is {size}, not a volume')
     try:
-        low, high, n_not_finite = _scan(path, dtype, image.dataobj.offset, math.prod(image.shape))
+        stream.seek(header.get_data_offset())
+        low, high, n_not_finite = _scan(stream, dtype, math.prod(shape))
     except (EOFError, OSError, zlib.error) as error:
         return ImageInfo(path, 'TRUNCATED', f'its data are damaged or cut off ({error})')
     return ImageInfo(
         path,
-        shape=tuple(int(n) for n in image.shape),
-        affine=_tuples(image.affine),
+        shape=shape,
+        affine=_tuples(affine),
         qform=_tuples(qform),
         sform=_tuples(header.get_sform()),
         qform_code=qform_code,
         sform_code=int(header['sform_code']),
         dtype=dtype.name,
-        slope=float(image.dataobj.slope),
-        intercept=float(image.dataobj.inter),
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
         stored_low=low,
         stored_high=high,
         n_not_finite=n_not_finite,
     )
 
 
-def _look_at_start(path: Path) -> tuple[type[nib.Nifti1Image], str, str]:
-    """Tell NIfTI-1 from NIfTI-2, and a file that is neither or not really there.
-
-    nibabel would call a short file one of unknown type, even if it is a truncated NIfTI.
-    """
-    start, problem, detail = b'', '', ''
+def _look_at_file(path: Path) -> tuple[str, str]:
+    """Tell a file that is not really there; return code and words, or '' and ''."""
     try:
         with path.open('rb') as stream:
             raw = stream.read(64)
-        if not raw:
-            return nib.Nifti1Image, 'EMPTY_FILE', 'it holds no bytes'
-        if raw.startswith(_POINTERS):
-            return nib.Nifti1Image, 'NOT_DOWNLOADED', 'it only holds a pointer to the real file'
-        with _open(path) as stream:
-            start = stream.read(HEADER_BYTES)
     except FileNotFoundError:
         why = 'a link to a file that is not there' if path.is_symlink() else 'not there'
-        problem, detail = 'NOT_DOWNLOADED', f'it is {why}'
-    except EOFError:
-        problem, detail = 'TRUNCATED', 'it ends within the header'
-    except (gzip.BadGzipFile, zlib.error):
-        problem, detail = 'NOT_NIFTI', 'its name ends in .gz but it is not gzip-compressed'
+        return 'NOT_DOWNLOADED', f'it is {why}'
     except OSError as error:
-        problem, detail = 'NOT_NIFTI', f'it cannot be opened ({error.strerror})'
-    if nib.Nifti1Header.may_contain_header(start):
-        return nib.Nifti1Image, problem, detail
-    if nib.Nifti2Header.may_contain_header(start):
-        return nib.Nifti2Image, problem, detail
-    return nib.Nifti1Image, problem or 'NOT_NIFTI', detail or 'it is not a NIfTI image'
+        return 'NOT_NIFTI', f'it cannot be opened ({error.strerror})'
+    if not raw:
+        return 'EMPTY_FILE', 'it holds no bytes'
+    if raw.startswith(_POINTERS):
+        return 'NOT_DOWNLOADED', 'it only holds a pointer to the real file'
+    return '', ''
 
 
-def _scan(path: Path, dtype: np.dtype, offset: int, count: int) -> tuple[float, float, int]:
+def _look_at_start(stream: BinaryIO) -> tuple[type[nib.Nifti1Header], str, str]:
+    """Tell NIfTI-1 from NIfTI-2, and a file that is neither.
+
+    nibabel would call a short file one of unknown type, even if it is a truncated NIfTI.
+    """
+    try:
+        start = stream.read(HEADER_BYTES)
+    except EOFError:
+        return nib.Nifti1Header, 'TRUNCATED', 'it ends within the header'
+    for header_type in (nib.Nifti1Header, nib.Nifti2Header):
+        if header_type.may_contain_header(start):
+            return header_type, '', ''
+    return nib.Nifti1Header, 'NOT_NIFTI', 'it is not a NIfTI image'
+
+
+def _scan(stream: BinaryIO, dtype: np.dtype, count: int) -> tuple[float, float, int]:
     """Return the extremes of the stored finite values and the number of the others.
 
     Raises
@@ -189,27 +209,25 @@ def _scan(path: Path, dtype: np.dtype, offset: int, count: int) -> tuple[float, 
     low, high, n_not_finite = math.inf, -math.inf, 0
     left = count * dtype.itemsize
     chunk = CHUNK_BYTES // dtype.itemsize * dtype.itemsize
-    with _open(path) as stream:
-        stream.seek(offset)
-        while left:
-            raw = _read_exactly(stream, min(chunk, left))
-            if not raw:
-                done = 1 - left / (count * dtype.itemsize)
-                raise EOFError(f'only {100 * done:.0f} % of the voxels are there')
-            left -= len(raw)
-            values = np.frombuffer(raw, dtype)
+    while left:
+        raw = _read_exactly(stream, min(chunk, left))
+        if not raw:
+            done = 1 - left / (count * dtype.itemsize)
+            raise EOFError(f'only {100 * done:.0f} % of the voxels are there')
+        left -= len(raw)
+        values = np.frombuffer(raw, dtype)
+        smallest, largest = values.min(), values.max()
+        # the minimum of an array with a NaN is NaN, so one test each tells all
+        if dtype.kind == 'f' and not (np.isfinite(smallest) and np.isfinite(largest)):
+            values = values[np.isfinite(values)]
+            n_not_finite += len(raw) // dtype.itemsize - values.size
+            if not values.size:
+                continue
             smallest, largest = values.min(), values.max()
-            # the minimum of an array with a NaN is NaN, so one test each tells all
-            if dtype.kind == 'f' and not (np.isfinite(smallest) and np.isfinite(largest)):
-                values = values[np.isfinite(values)]
-                n_not_finite += len(raw) // dtype.itemsize - values.size
-                if not values.size:
-                    continue
-                smallest, largest = values.min(), values.max()
-            low, high = min(low, float(smallest)), max(high, float(largest))
-        # reading to the very end lets gzip compare its checksum
-        while stream.read(CHUNK_BYTES):
-            pass
+        low, high = min(low, float(smallest)), max(high, float(largest))
+    # reading to the very end lets gzip compare its checksum
+    while stream.read(CHUNK_BYTES):
+        pass
     if low > high:
         return math.nan, math.nan, n_not_finite
     return low, high, n_not_finite

@@ -23,6 +23,9 @@ from qsmbids.plan.field_strength import STRONGEST_FIELD_T
 from qsmbids.plan.filenames import BidsName
 from qsmbids.plan.filters import read_filters
 from qsmbids.plan.findings import Findings
+from qsmbids.plan.image_memory import ImageMemory
+from qsmbids.plan.images import inspect_image
+from qsmbids.plan.index import ImageIndex
 from qsmbids.plan.models import Participant, Plan
 from qsmbids.plan.orientation import unit_vector
 from qsmbids.plan.sidecars import read_json_object
@@ -43,12 +46,13 @@ def make_plan(
     derivatives: Mapping[str, Path] | None = None,
     mask_derivatives: str | Path | None = None,
     cosmos: bool = False,
+    memory: ImageMemory | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Read a BIDS dataset and decide what will be done.
 
     Images are opened and streamed once, so that damaged files are known before the run;
-    nothing is written.
+    nothing is written but the ``memory``.
 
     Parameters
     ----------
@@ -72,6 +76,8 @@ def make_plan(
         Take masks only from here: a name in ``derivatives`` or a folder.
     cosmos : bool
         Look for orientations of one head in each session.
+    memory : ImageMemory, optional
+        What earlier runs learned about the images, which are then not streamed again.
     progress : callable, optional
         Called with the finished fraction (0 to 1) and a line of text.
 
@@ -105,23 +111,31 @@ def make_plan(
     sessions = [label.removeprefix('ses-') for label in session_labels]
     labels = _choose_sessions(root, labels, sessions, dataset)
 
-    builder = Builder(request, AgeReader(root, age))
+    look = memory.inspect if memory else inspect_image
+    builder = Builder(request, AgeReader(root, age), look)
+    index = ImageIndex(root, labels)
     participants = []
     for i, label in enumerate(labels):
         if progress:
             progress(i / len(labels), f'sub-{label}: reading')
-        person = _plan_participant(builder, label, sessions)
+        if memory:
+            memory.recall(label)
+        person = _plan_participant(builder, index, label, sessions)
         participants.append(with_cosmos(person) if cosmos else person)
-        builder.forget_images()
+        builder.forget(label)
+        if memory:
+            memory.keep(label)
     if progress:
         progress(1.0, f'{len(labels)} participants read')
     return Plan(str(root), tuple(participants), dataset.issues)
 
 
-def _plan_participant(builder: Builder, label: str, sessions: Sequence[str]) -> Participant:
+def _plan_participant(
+    builder: Builder, index: ImageIndex, label: str, sessions: Sequence[str]
+) -> Participant:
     root = builder.request.bids_dir
     findings = Findings(root, f'sub-{label}')
-    images = find_images(root, label, sessions, findings)
+    images = find_images(index, label, sessions, findings)
     conditions = builder.request.filters['megre']
     scans = group_scans(images, conditions, findings)
     scans = _without_plain_magnitudes(scans, builder, findings)

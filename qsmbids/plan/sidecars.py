@@ -50,6 +50,7 @@ class SidecarReader:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._above_of: dict[Path, list[Path]] = {}
         self._folders: dict[Path, list[BidsName]] = {}
         self._files: dict[Path, _JsonFile] = {}
 
@@ -83,13 +84,25 @@ class SidecarReader:
 
     def _applicable(self, image: BidsName) -> list[Path]:
         """List the sidecars of an image, the most general first."""
-        folders = [f for f in image.path.parents if f.is_relative_to(self.root)]
         found = []
-        for folder in reversed(folders):
+        for folder in self._above(image.path.parent):
             here = [name for name in self._names(folder) if _applies(name, image)]
             here.sort(key=lambda name: (len(name.entities), name.path.name))
             found += [name.path for name in here]
         return found
+
+    def forget(self, folder: Path) -> None:
+        """Drop what was read in a folder and below; thousands of people would fill the memory."""
+        for known in (self._above_of, self._folders, self._files):
+            for path in [path for path in known if path.is_relative_to(folder)]:
+                del known[path]
+
+    def _above(self, folder: Path) -> list[Path]:
+        """Return the folders from the dataset down to this one."""
+        if folder not in self._above_of:
+            places = [f for f in (folder, *folder.parents) if f.is_relative_to(self.root)]
+            self._above_of[folder] = places[::-1]
+        return self._above_of[folder]
 
     def _names(self, folder: Path) -> list[BidsName]:
         if folder not in self._folders:

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qsmbids.group import NothingFoundError, run_group
 from qsmbids.group.missing import newest_status
+from qsmbids.group.run import NothingFoundError, run_group
 
 COLUMNS = ('index', 'name', 'abbreviation', 'hemisphere', 'group', 'n_voxels', 'mean', 'sd')
 HOSTILE = '<script>alert(1)</script>'
