@@ -11,6 +11,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from qsmbids.execution.compiled_cache import prepare_loops
+
+TEMPORARY = 'qsmbids_tmp'  # below the work folder, and emptied: no name that others use
+
 
 def prepare_environment(work_dir: Path, seed: int) -> None:
     """Set the environment variables that the libraries read.
@@ -24,7 +28,7 @@ def prepare_environment(work_dir: Path, seed: int) -> None:
         as well; two registrations side by side are faster than one with two threads.
     """
     cache = work_dir / 'cache'
-    temporary = work_dir / 'tmp'
+    temporary = work_dir / TEMPORARY
     for folder in (cache, temporary):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ['TMPDIR'] = str(temporary)
@@ -34,9 +38,7 @@ def prepare_environment(work_dir: Path, seed: int) -> None:
     os.environ['NIPYPE_CONFIG_DIR'] = str(cache / 'nipype')
     os.environ['NIPYPE_NO_ET'] = '1'
     os.environ['NO_ET'] = '1'
-    package = Path(__file__).parents[1]
-    if 'NUMBA_CACHE_DIR' not in os.environ and not os.access(package, os.W_OK):
-        os.environ['NUMBA_CACHE_DIR'] = str(cache / 'numba')
+    prepare_loops(cache)
     for name in ('OMP', 'OPENBLAS', 'MKL', 'NUMBA'):
         os.environ[f'{name}_NUM_THREADS'] = '1'  # transforms get theirs explicitly
     os.environ['ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'] = '1'
