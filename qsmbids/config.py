@@ -22,6 +22,7 @@ HEMISPHERES = ('average', 'separate')
 MEASURES = ('mean', 'median', 'trimmed_mean', 'core_mean')  # columns of the region tables
 REPEATABILITY_PPB = 3.6  # SD of a repeated measurement; see qsmbids.group.longitudinal
 DEFAULT_SEED = 2018
+CLUSTERS = ('slurm',)
 SHARED_STAGES = ('mask', 'contrast')  # several methods at once, one set of overrides
 
 
@@ -89,8 +90,15 @@ class Config:
     nprocs: int = 1
     omp_nthreads: int = 1
     mem_gb: float = 4.0
+    cpu_source: str = ''  # where the two limits come from, in words
+    mem_source: str = ''
     plugin_file: Path | None = None
+    cluster: str = ''  # 'slurm': each step is a job of its own
+    cluster_args: str = ''  # further options of its jobs
     clean_workdir: bool = False
+    keep_work: bool = False  # keep the steps of finished acquisitions
+    redo: bool = False  # repeat finished acquisitions
+    resource_monitor: bool = False
     stop_on_first_crash: bool = False
     reports_only: bool = False
     dry_run: bool = False

@@ -1,16 +1,29 @@
-"""Writing files so that a half-written one is never seen: a temporary name, then a rename."""
+"""Writing files so that a half-written one is never seen: a temporary name, then a rename.
+
+The content is on the disk before the name is (fsync), so that not even a power failure leaves
+an empty file under a good name. While it is written, a temporary file is locked; one that is
+not, is what a killed run has left.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import gzip
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+LONG_AGO_S = 86400.0  # no file takes that long to write
+_MARK = '.part-'  # in the names of temporary files, before what makes them unique
+_LEFTOVER = re.compile(r'\..+\.part-[a-z0-9_]{8}')
 
 GZIP_LEVEL = 4  # float maps hardly shrink further, and higher levels take several times as long
 
@@ -20,17 +33,56 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
     The temporary file lies in the same folder, so that the rename is one step of the file
     system, and is removed when writing fails.
+
+    Raises
+    ------
+    OSError
+        With ``path`` as its file name, also where the system does not tell one (a full disk).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:40]}.')
+    temporary = ''
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name))
         with os.fdopen(handle, 'wb') as stream:
+            _lock(handle)
             write(stream)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+            stream.flush()
+            _to_disk(handle)
+            os.fchmod(handle, 0o666 & ~_umask())
+            os.replace(temporary, path)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+
+
+def remove_leftovers(folder: Path, older_than_s: float = 0.0) -> list[Path]:
+    """Remove temporary files of runs that were killed, in a folder and all below it.
+
+    Parameters
+    ----------
+    folder : Path
+        Links in it are not followed.
+    older_than_s : float
+        Leave younger ones alone, by the clock of the file system. For folders into which
+        other runs write, on other machines perhaps, which not every file system tells of locks.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    removed = []
+    for place, _, names in os.walk(folder):
+        for path in (Path(place) / name for name in names if _LEFTOVER.fullmatch(name)):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if (older_than_s and _age_s(path) < older_than_s) or _is_locked(path):
+                    continue
+                path.unlink()
+                removed.append(path)
+    return removed
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,6 +126,42 @@ def copy(source: Path, path: Path) -> None:
                 shutil.copyfileobj(original, stream, 1 << 20)
 
     write_atomically(path, write)
+
+
+def _prefix(name: str) -> str:
+    return f'.{name[:40]}{_MARK}'
+
+
+def _lock(handle: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks: its age must do
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _to_disk(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # network file systems tell only here that the disk is full; some others know no fsync
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether some process is writing a temporary file."""
+    with open(path, 'rb') as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no locks here: only time can tell
+            return _age_s(path) < LONG_AGO_S
+    return False
+
+
+def _age_s(path: Path) -> float:
+    """Return the age by the clock of the file system, which may be another machine's."""
+    with tempfile.TemporaryFile(dir=path.parent) as stream:
+        return os.fstat(stream.fileno()).st_mtime - path.stat().st_mtime
 
 
 def _plain(value: Any) -> Any:

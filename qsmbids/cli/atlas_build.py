@@ -13,7 +13,7 @@ from qsmbids.atlas.builtin import cohort_bins
 from qsmbids.atlas.errors import AtlasError
 from qsmbids.cli import exit_codes
 from qsmbids.cli.atlas_fetch import add_cache_option
-from qsmbids.cli.parser import memory_gb
+from qsmbids.cli.execution_options import memory_gb
 from qsmbids.config import DEFAULT_SEED
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def build_from_derivatives(
 
 
 def _build(request: BuildRequest, left_out: tuple[str, ...]) -> int:
-    from qsmbids.execution.lock import WorkFolderBusyError, WorkLock
+    from qsmbids.execution.lock import WorkFolderError, WorkLock
     from qsmbids.execution.resume import remove_damaged_steps
     from qsmbids.workflows.build_atlas import build_atlas
 
@@ -234,7 +234,7 @@ def _build(request: BuildRequest, left_out: tuple[str, ...]) -> int:
             for step in remove_damaged_steps(request.work_dir):
                 print(f'Files of an earlier run are damaged; the step runs again: {step}')
             result = build_atlas(request)
-    except WorkFolderBusyError as error:
+    except WorkFolderError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
     print()

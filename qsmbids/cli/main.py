@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from qsmbids.cli import exit_codes
-from qsmbids.cli.parser import parse
-from qsmbids.config import Config
 from qsmbids.execution.environment import prepare_environment
+from qsmbids.execution.io_errors import explain
+
+if TYPE_CHECKING:
+    from qsmbids.config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    config = parse(argv)
+    # before the heavy imports: until then the first process of a container hears no signal
     signal.signal(signal.SIGTERM, _terminate)
+    from qsmbids.cli.parser import parse
+
+    config = parse(argv)
     try:
         return run(config)
     except KeyboardInterrupt:
@@ -27,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.INTERNAL
+    except Exception as error:  # noqa: BLE001 - the last resort: whoever runs this reads no Python
+        text = explain(error, config.work_dir)
+        print(text or unexpected(error, config.work_dir), file=sys.stderr)
+        return exit_codes.SOME_FAILED if text else exit_codes.INTERNAL
 
 
 def run(config: Config) -> int:
@@ -48,6 +60,31 @@ def run(config: Config) -> int:
 
         codes.append(run_group_level(config))
     return max(codes, default=exit_codes.OK)
+
+
+def unexpected(error: Exception, work_dir: Path) -> str:
+    """Keep the traceback of an error that nobody foresaw; return what to tell of it."""
+    place = 'It could not be kept: nothing can be written to the work folder.'
+    try:
+        folder = work_dir / 'crash'
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f'error-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.txt'
+        path.write_text(''.join(traceback.format_exception(error)), encoding='utf-8')
+        place = f'The traceback is in {path}.'
+    except OSError:
+        traceback.print_exception(error)
+    if isinstance(error, OSError):
+        where = f' ({error.filename})' if error.filename else ''
+        return (
+            f'The run stopped: {error.strerror or error}{where}.\n'
+            f'A file or folder was not to be had. {place}\n'
+            'Mend that and start the same command again: finished steps are kept.'
+        )
+    return (
+        f'The run stopped at a fault of the program: {type(error).__name__}: {error}\n'
+        f'This should not happen. {place}\n'
+        'Please report it with that file; the same command goes on from the finished steps.'
+    )
 
 
 def _cannot_write(config: Config) -> str:

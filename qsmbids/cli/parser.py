@@ -12,17 +12,17 @@ from datetime import datetime
 from pathlib import Path
 
 from qsmbids import __version__, methods
+from qsmbids.cli.execution_options import add_execution, bind_dashed
 from qsmbids.cli.group_options import add_group, read_given_norms, read_group
 from qsmbids.cli.reconstruction import add_methods, both, chosen_methods, read_params
 from qsmbids.config import (
     AGE_INTERPOLATION,
-    DEFAULT_SEED,
     HAEMATOCRIT,
     REFERENCES,
     REGISTRATION_PRESETS,
     Config,
 )
-from qsmbids.execution.limits import available_cpus, available_memory_gb
+from qsmbids.execution.limits import cpu_limit, memory_limit
 
 _EPILOG = """\
 examples (positional arguments first):
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reconstruction(parser.add_argument_group('reconstruction'))
     _add_atlas(parser.add_argument_group('atlas and regions'))
     add_group(parser.add_argument_group('group level'))
-    _add_execution(parser.add_argument_group('how to run'))
+    add_execution(parser.add_argument_group('how to run'))
     return parser
 
 
@@ -167,73 +167,11 @@ def _add_atlas(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_execution(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        '-w', *both('work-dir'), type=Path, metavar='PATH',
-        help='intermediate files; keep it to resume (default: ./work)',
-    )  # fmt: skip
-    group.add_argument(
-        '--nprocs', '--nthreads', *both('n-cpus'), type=int, metavar='N', dest='nprocs',
-        help='processors to use in all (default: what this process may use)',
-    )  # fmt: skip
-    group.add_argument(
-        *both('omp-nthreads'), type=int, metavar='N',
-        help='threads of one step (default: processors / acquisitions, at most 8)',
-    )  # fmt: skip
-    group.add_argument(
-        '--mem', *both('mem-mb'), type=memory_gb, metavar='SIZE', dest='mem_gb',
-        help='memory to use: a bare number is MB, or with K, M, G, T (default: what is free)',
-    )  # fmt: skip
-    group.add_argument(
-        *both('random-seed'), type=int, default=DEFAULT_SEED, metavar='N',
-        help='seed of the registration; equal seeds give equal results',
-    )  # fmt: skip
-    group.add_argument(
-        *both('dry-run'), action='store_true', help='say what would be done and why, and exit'
-    )
-    group.add_argument(
-        *both('reports-only'), action='store_true',
-        help='make the pages again from the results of an earlier run',
-    )  # fmt: skip
-    group.add_argument(
-        *both('clean-workdir'), action='store_true', help='empty the work folder first'
-    )
-    group.add_argument(
-        *both('stop-on-first-crash'), action='store_true', help='do not go on with the others'
-    )
-    group.add_argument(
-        *both('use-plugin'), *both('nipype-plugin-file'), type=Path, metavar='FILE',
-        dest='use_plugin', help='YAML with plugin and plugin_args for Nipype',
-    )  # fmt: skip
-    group.add_argument('-v', '--verbose', action='count', default=0, help='say more; -vv, -vvv')
-    group.add_argument('--notrack', action='store_true', help='accepted; nothing is ever sent')
-
-
-def memory_gb(text: str) -> float:
-    """Return a memory size in GB (10^9 bytes).
-
-    Examples
-    --------
-    >>> memory_gb('8000'), memory_gb('8G'), memory_gb('512M')
-    (8.0, 8.0, 0.512)
-    """
-    factor = {'K': 1e-6, 'M': 1e-3, 'G': 1.0, 'T': 1e3}
-    body = text.strip().upper().removesuffix('B')
-    unit = body[-1:] if body[-1:] in factor else ''
-    try:
-        value = float(body.removesuffix(unit)) * factor[unit or 'M']
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f'{text!r} is no memory size; write 8000, 8G or 512M')
-    return value
-
-
 def parse(argv: Sequence[str] | None = None) -> Config:
     """Read the command line; wrong usage ends the program with exit code 2."""
     parser = build_parser()
     argv = list(sys.argv[1:] if argv is None else argv)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(bind_dashed(argv))
     bids_dir, output_dir = args.bids_dir.resolve(), args.output_dir.resolve()
     work_dir = (args.work_dir or Path('work')).resolve()
     _check_paths(parser, args, bids_dir, output_dir, work_dir)
@@ -243,8 +181,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     for name, path in derivatives.items():
         if not path.is_dir():
             parser.error(f'--derivatives {name}: no such folder: <{path}>')
-    cpus = available_cpus()
-    nprocs = args.nprocs or cpus
+    cpus, memory = cpu_limit(), memory_limit()
+    nprocs = args.nprocs or int(cpus.value)
     if nprocs < 1 or (args.omp_nthreads is not None and args.omp_nthreads < 1):
         parser.error('--nprocs and --omp-nthreads must be at least 1')
     chosen = chosen_methods(args)
@@ -290,9 +228,16 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         random_seed=args.random_seed,
         nprocs=nprocs,
         omp_nthreads=min(args.omp_nthreads or 0, nprocs),
-        mem_gb=args.mem_gb or round(0.9 * available_memory_gb(), 2),
+        mem_gb=args.mem_gb or round(0.9 * memory.value, 2),
+        cpu_source='--nprocs' if args.nprocs else cpus.source,
+        mem_source='--mem' if args.mem_gb else memory.source,
         plugin_file=args.use_plugin,
+        cluster=args.cluster,
+        cluster_args=args.cluster_args,
         clean_workdir=args.clean_workdir,
+        keep_work=args.keep_work,
+        redo=args.redo,
+        resource_monitor=args.resource_monitor,
         stop_on_first_crash=args.stop_on_first_crash,
         reports_only=args.reports_only,
         dry_run=args.dry_run,
@@ -314,6 +259,8 @@ def _check_paths(
     if output_dir == bids_dir:
         place = bids_dir / 'derivatives' / f'qsmbids-{__version__}'
         parser.error(f'the output folder is the dataset itself; use for example <{place}>')
+    if work_dir == output_dir:
+        parser.error('the work folder is the output folder; choose another --work-dir')
     if work_dir.is_relative_to(bids_dir):
         parser.error('the work folder must not lie inside the dataset; choose another --work-dir')
     for option, path in (
@@ -322,6 +269,10 @@ def _check_paths(
     ):
         if path is not None and not path.is_file():
             parser.error(f'{option}: no such file: <{path}>')
+    if args.cluster and args.use_plugin:
+        parser.error('--cluster and --use-plugin exclude each other')
+    if args.cluster_args and not args.cluster:
+        parser.error('--cluster-args belongs to --cluster')
     if args.age is not None and not 0 <= args.age <= 120:
         parser.error(f'--age {args.age:g} is not an age in years')
     if args.build_atlas and not args.atlas_license:

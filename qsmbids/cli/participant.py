@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qsmbids import __version__
 from qsmbids.bids.dataset import other_version, prepare_dataset
+from qsmbids.bids.write import write_json
 from qsmbids.cli import exit_codes
+from qsmbids.cli.compute import compute
+from qsmbids.cli.verdict import verdict
 from qsmbids.config import Config
 from qsmbids.plan.models import MIN_ECHOES_R2STAR, Acquisition, Issue, Plan, Severity
 
 if TYPE_CHECKING:
     from qsmbids.workflows.atlas_ages import AtlasAges
 
-MAX_THREADS = 8  # more gain nothing in transforms of this size
+_SHOWN = 20  # acquisitions in the banner
 
 
 def run_participants(config: Config) -> int:
     """Process the participants and return the exit code."""
     from qsmbids.plan.describe import describe
     from qsmbids.workflows.atlas_ages import ages_outside, atlas_ages
+    from qsmbids.workflows.finished import cohort_labels
 
     try:
-        plan = make_the_plan(config)
+        learned: list[tuple[Path, Mapping[str, Any]]] = []
+        plan = make_the_plan(config, lambda *found: learned.append(found))
         ages = atlas_ages(plan.acquisitions, config)
-        warnings = (*_check_options(plan, config), *ages_outside(plan.acquisitions, ages, config))
+        warnings = (
+            *check_options_of(plan, config),
+            *ages_outside(plan.acquisitions, ages, config),
+        )
     except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.USAGE
     if config.dry_run:
-        print(describe(plan, verbose=True))
+        print(describe(plan, verbose=True, full=True if config.verbose else None))
         _print_atlas(ages)
         _print_issues(warnings)
         return exit_codes.OK if plan.acquisitions else exit_codes.NOTHING_USABLE
@@ -44,11 +51,15 @@ def run_participants(config: Config) -> int:
     if old:
         print(f'Note: the output folder holds results of qsmbids {old}; they are replaced.')
     prepare_dataset(config.output_dir, config.bids_dir)
+    for path, content in learned:  # not before: a run that is refused writes nothing
+        with suppress(OSError):  # a full disk; the results will say so
+            write_json(path, content)
     _print_issues([*_issues(plan), *warnings])
-    # imported late: the plan must be quick, and these pull in the whole engine
-    from qsmbids.workflows.finish import finish, write_pages_of_unusable
+    if any(not person.usable for person in plan.participants):
+        # imported late here and below: a run that finds everything done must be quick
+        from qsmbids.workflows.finish import write_pages_of_unusable
 
-    write_pages_of_unusable(plan, config)
+        write_pages_of_unusable(plan, config)
     if not plan.acquisitions:
         print(
             'Nothing usable was found: no acquisition can be processed (see above).\n'
@@ -56,18 +67,37 @@ def run_participants(config: Config) -> int:
             'Mend what the list says, or look with --dry-run at what was found.'
         )
         return exit_codes.NOTHING_USABLE
-    config = replace(config, omp_nthreads=_threads(config, len(plan.acquisitions)))
     try:
-        outcomes = finish(plan, config, []) if config.reports_only else _process(plan, config)
+        if config.reports_only:
+            from qsmbids.workflows.finish import finish
+
+            outcomes, spent = finish(plan, config, []), None
+        else:
+            cohorts = cohort_labels(plan.acquisitions, ages, config)
+            outcomes, spent = compute(plan, config, cohorts)
     except ValueError as error:  # an atlas, age or reference that cannot be used
         print(error, file=sys.stderr)
         return exit_codes.USAGE
-    return _verdict(plan, outcomes, config)
+    return verdict(plan, outcomes, spent, config)
 
 
-def make_the_plan(config: Config) -> Plan:
-    """Return the plan of a run."""
+def make_the_plan(
+    config: Config, write: Callable[[Path, Mapping[str, Any]], None] | None = None
+) -> Plan:
+    """Return the plan of a run.
+
+    Parameters
+    ----------
+    config : Config
+    write : callable, optional
+        Writes what was learned about the images of a person, from path and content; without
+        it the next plan has to look through them again.
+    """
+    from qsmbids.plan.image_memory import ImageMemory
     from qsmbids.plan.planner import make_plan
+
+    def place(label: str) -> Path:
+        return config.output_dir / f'sub-{label}' / 'log' / 'images.json'
 
     return make_plan(
         config.bids_dir,
@@ -81,6 +111,7 @@ def make_the_plan(config: Config) -> Plan:
         derivatives=config.derivatives,
         mask_derivatives=_only_masks(config),
         cosmos=config.cosmos,
+        memory=ImageMemory(place, write),
     )
 
 
@@ -93,7 +124,7 @@ def _only_masks(config: Config) -> str | None:
     return (len(config.derivatives) == 1 and config.mask_derivatives) or None
 
 
-def _check_options(plan: Plan, config: Config) -> tuple[Issue, ...]:
+def check_options_of(plan: Plan, config: Config) -> tuple[Issue, ...]:
     """Return warnings of options that do not suit some scan.
 
     Raises
@@ -119,43 +150,13 @@ def _print_atlas(ages: AtlasAges | None) -> None:
 
 
 def _print_issues(issues: Sequence[Issue]) -> None:
+    if len(issues) > _SHOWN:
+        from qsmbids.plan.summary import issues_by_kind
+
+        print(issues_by_kind(issues))
+        return
     for issue in issues:
         print(f'{issue.severity.upper()}  {issue}\n')
-
-
-def _process(plan: Plan, config: Config) -> list:
-    from qsmbids.execution.lock import WorkFolderBusyError, WorkLock
-    from qsmbids.execution.resume import remove_damaged_steps
-    from qsmbids.workflows.run import process
-
-    try:
-        with WorkLock(config.work_dir) as lock:
-            if not lock.supported:
-                print(
-                    f'Note: the file system of {config.work_dir} knows no locks; '
-                    'make sure that no other run uses this work folder.'
-                )
-            if config.clean_workdir:
-                _empty(config.work_dir)
-            for name in remove_damaged_steps(config.work_dir):
-                print(f'Files of an earlier run are damaged; the step runs again: {name}')
-            return process(plan, config)
-    except WorkFolderBusyError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(exit_codes.USAGE) from None
-
-
-def _empty(work_dir: Path) -> None:
-    """Remove what runs left in the work folder, but not the lock and the caches."""
-    for path in work_dir.iterdir():
-        if path.name not in ('lock.json', 'cache', 'tmp'):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-
-
-def _threads(config: Config, acquisitions: int) -> int:
-    if config.omp_nthreads:
-        return config.omp_nthreads
-    return max(1, min(MAX_THREADS, config.nprocs // max(1, acquisitions)))
 
 
 def _banner(config: Config, plan: Plan) -> None:
@@ -165,10 +166,13 @@ def _banner(config: Config, plan: Plan) -> None:
     print(f'  dataset   {config.bids_dir}')
     print(f'  output    {config.output_dir}')
     print(f'  work      {config.work_dir}')
-    print(f'  limits    {config.nprocs} processors, {config.mem_gb:.1f} GB')
+    cpus = f'{config.nprocs} processor{"s" * (config.nprocs > 1)} ({config.cpu_source})'
+    print(f'  limits    {cpus}, {config.mem_gb:.1f} GB ({config.mem_source})')
     print(f'  found     {people} participants, {scans} usable acquisitions')
-    for acquisition in plan.acquisitions:
+    for acquisition in plan.acquisitions[:_SHOWN]:
         print(f'            {acquisition.key}: {_what(acquisition)}')
+    if scans > _SHOWN:
+        print(f'            and {scans - _SHOWN} more; --dry-run has them all')
     for group in (group for person in plan.participants for group in person.cosmos):
         print(f'            {group.key}: COSMOS from {len(group.acquisitions)} orientations')
     print(flush=True)
@@ -189,30 +193,3 @@ def _what(acquisition: Acquisition) -> str:
 def _issues(plan: Plan) -> list:
     everything = [*plan.issues, *(i for p in plan.participants for i in p.all_issues)]
     return [issue for issue in everything if issue.severity is not Severity.NOTE]
-
-
-def _verdict(plan: Plan, outcomes: list, config: Config) -> int:
-    """Print who is complete and who is not, and why; return the exit code."""
-    failed = [outcome for outcome in outcomes if not outcome.complete]
-    skipped = set(plan.failed)
-    print()
-    for outcome in outcomes:
-        state = 'complete' if outcome.complete else 'FAILED'
-        print(f'{outcome.acquisition.key:<30} {state:<9} {outcome.reason}')
-        for failure in outcome.failures:
-            if failure.crash_file:
-                print(f'{"":<30} details: {failure.crash_file}')
-    for person in plan.participants:
-        first: dict[str, str] = {}  # one reason for each scan or session
-        for issue in person.all_issues:
-            if issue.severity is Severity.ERROR:
-                first.setdefault(issue.scope or f'sub-{person.label}', issue.what)
-        for scope, what in first.items():
-            print(f'{scope:<30} LEFT OUT  {what}')
-    done = len(outcomes) - len(failed)
-    what = 'acquisitions and COSMOS maps' if config.cosmos else 'acquisitions'
-    print(f'\n{done} of {len(outcomes)} {what} complete.', end=' ')
-    print(f'Reports: {config.output_dir}/sub-*.html')
-    if not done:
-        print('No acquisition could be finished; the reports say what to look at.')
-    return exit_codes.SOME_FAILED if failed or skipped else exit_codes.OK

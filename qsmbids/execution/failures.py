@@ -6,6 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qsmbids.execution.io_errors import explain_text
+
+# errors that speak for themselves; others need their name
+_OURS = ('ValueError', 'RegistrationError', 'ClusterJobError', 'WorkerKilledError')
 # the line that ends a traceback: 'package.SomeError: text'
 _ENDING = re.compile(
     r'^(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception|Warning|Interrupt)): ?(.*)$'
@@ -46,12 +50,23 @@ def last_message(traceback: str | Sequence[str] | None) -> str:
     """
     text = traceback if isinstance(traceback, str) else ''.join(traceback or ())
     lines = [line.strip() for line in text.strip().splitlines()]
+    folder = ''
     for n in range(len(lines) - 1, -1, -1):
         found = _ENDING.match(lines[n])
+        if found and _no_result(*found.groups()):
+            folder = found[2].rpartition('/')[0]  # of the step; the reason stands before
+            continue
         if found and found.group(1) != 'NodeExecutionError':
             kind, first = found.groups()
             rest = [line for line in lines[n + 1 :] if line]
-            # a ValueError is ours and speaks for itself; others need their name
-            head = first if kind in ('ValueError', 'RegistrationError') and first else None
+            explained = '' if kind in _OURS else explain_text(kind, first, folder)
+            if explained:
+                return explained
+            head = first if kind in _OURS and first else None
             return '\n'.join([head or f'{kind}: {first}', *rest[:4]])
     return lines[-1] if lines else 'the step ended without a message'
+
+
+def _no_result(kind: str, text: str) -> bool:
+    """Whether an error only says that a step has no result."""
+    return kind == 'FileNotFoundError' and bool(re.search(r'/result_\w+\.pklz$', text))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from qsmbids.interfaces.io_errors import in_words
 from qsmbids.qsm import fft
 from qsmbids.qsm.grid import Grid
 
@@ -54,14 +57,22 @@ class Step(SimpleInterface):
         raise AssertionError('a step defines compute')
 
     def _run_interface(self, runtime):
+        with in_words(self.inputs.get(), Path(runtime.cwd)):
+            return self._measured(runtime)
+
+    def _measured(self, runtime):
         folder = Path(runtime.cwd)
         fft.set_workers(self.inputs.threads)
         reset_peak_memory()
-        start = time.perf_counter()
+        before = peak_memory_gb()
+        start, cpu = time.perf_counter(), time.process_time()
         outputs = self.compute(folder)
         record = {
             'name': self.title,
+            'host': socket.gethostname(),
             'seconds': round(time.perf_counter() - start, 2),
+            'cpu_seconds': round(time.process_time() - cpu, 2),
+            'start_gb': before,
             'peak_gb': peak_memory_gb(),
             **outputs.pop('record', {}),
         }
@@ -73,6 +84,7 @@ class Step(SimpleInterface):
         path = folder / 'record.json'
         path.write_text(json.dumps(record, default=float), encoding='utf-8')
         self._results = {**outputs, 'record': str(path)}
+        return_memory()
         return runtime
 
 
@@ -119,6 +131,14 @@ def save(data: np.ndarray, affine: np.ndarray, path: Path) -> str:
     image.header.set_xyzt_units('mm', 'sec')
     nib.save(image, path)
     return str(path)
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system: a worker that waits should hold little."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # not glibc
+        return
 
 
 def reset_peak_memory() -> None:

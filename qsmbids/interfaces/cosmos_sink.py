@@ -12,7 +12,7 @@ from qsmbids.bids import names as bids_names
 from qsmbids.bids.cosmos import PART, cosmos_names, cosmos_sidecars
 from qsmbids.bids.write import copy, write_json
 from qsmbids.interfaces.base import Step, StepInputSpec, StepOutputSpec
-from qsmbids.interfaces.sink import copy_figures
+from qsmbids.interfaces.sink import copy_figures, public
 
 
 class _CosmosSinkInputSpec(StepInputSpec):
@@ -61,7 +61,7 @@ class CosmosSink(Step):
         content = {
             'key': group.key, 'part': PART, 'names': names, 'settings': i.settings,
             'facts': facts, 'figures': figures,
-            'steps': [{k: v for k, v in r.items() if k != 'files'} for r in records],
+            'steps': public(records),
         }  # fmt: skip
         write_json(record_path, content)
         written[str(record_path)] = record_path.stat().st_size

@@ -18,7 +18,7 @@ class _MarkingsInputSpec(StepInputSpec):
     qsm_mask = File(exists=True, mandatory=True)
     markings = traits.List(traits.Dict, mandatory=True, desc='path, label, kind, discrete of each')
     sources = InputMultiPath(
-        File(exists=True), mandatory=True, desc='the files of the markings: their content counts'
+        File(), mandatory=True, desc='the files of the markings: their content counts'
     )
     dseg = File(exists=True, desc='labels of the atlas in the space of the scan')
     labels = traits.List(traits.Dict, desc='label table of the atlas')

@@ -24,7 +24,7 @@ class _LoadGreInputSpec(StepInputSpec):
     n_coils = traits.Int(1, usedefault=True, desc='along the fourth axis of the files; 1: none')
     echo_times_s = traits.List(traits.Float, desc='s, to combine coils')
     sources = traits.List(
-        File(exists=True), mandatory=True, desc='the same files: their times decide re-running'
+        File(), mandatory=True, desc='the same files: their times decide re-running'
     )
 
 
@@ -48,7 +48,8 @@ class LoadGre(Step):
         echoes, scaling = self.inputs.echoes, self.inputs.scaling
         first = nib.load(next(f for f in (echoes[0]['magnitude'], echoes[0]['real']) if f))
         affine, shape = np.array(self.inputs.affine), first.shape[:3]
-        images = (_magnitude_and_phase(echo, scaling) for echo in echoes)
+        files = _Files()
+        images = (_magnitude_and_phase(echo, scaling, files) for echo in echoes)
         if self.inputs.n_coils > 1:
             magnitude, phase = combine_stored_coils(
                 images, self.inputs.n_coils, self.inputs.echo_times_s,
@@ -73,29 +74,43 @@ class LoadGre(Step):
         return outputs
 
 
+class _Files:
+    """The files of a scan, each opened once.
+
+    Echoes that lie one after the other in a compressed file are then unpacked in one pass, and
+    not each from the beginning of the file.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[str, nib.arrayproxy.ArrayProxy] = {}
+
+    def read(self, echo: dict[str, Any], kind: str) -> np.ndarray:
+        """Return one echo's image as float32 with NaN and infinity set to 0."""
+        path, volume = echo[kind], echo['volume']
+        if volume is None:
+            values = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+        else:
+            if path not in self._opened:
+                self._opened[path] = nib.load(path, keep_file_open=True).dataobj
+            values = np.asarray(self._opened[path][..., volume], dtype=np.float32)
+        if values.ndim == 4 and values.shape[3] == 1:
+            values = values[..., 0]
+        return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def _magnitude_and_phase(
-    echo: dict[str, Any], scaling: dict[str, Any]
+    echo: dict[str, Any], scaling: dict[str, Any], files: _Files
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return magnitude and phase (rad) of one echo; no phase without a scaling."""
     if echo['real']:
-        magnitude, phase = qsm.complex_to_polar(_read(echo, 'real'), _read(echo, 'imag'))
+        magnitude, phase = qsm.complex_to_polar(files.read(echo, 'real'), files.read(echo, 'imag'))
         if echo['magnitude']:
-            magnitude = _read(echo, 'magnitude')
+            magnitude = files.read(echo, 'magnitude')
         return magnitude, phase * scaling['sign'] if scaling else None
-    magnitude = _read(echo, 'magnitude')
+    magnitude = files.read(echo, 'magnitude')
     if not scaling:
         return magnitude, None
-    values = _read(echo, 'phase')
+    values = files.read(echo, 'phase')
     return magnitude, qsm.scale_phase(
         values, scaling['slope'], scaling['intercept'], scaling['sign']
     )
-
-
-def _read(echo: dict[str, Any], kind: str) -> np.ndarray:
-    """Return one echo's image as float32 with NaN and infinity set to 0."""
-    data = nib.load(echo[kind]).dataobj
-    volume = echo['volume']
-    values = np.asarray(data if volume is None else data[..., volume], dtype=np.float32)
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -30,7 +30,7 @@ class _BrainMaskInputSpec(StepInputSpec):
     rss = File(exists=True, mandatory=True, desc='root sum of squares magnitude')
     expression = traits.Str(mandatory=True, desc='see qsmbids.qsm.mask_grammar')
     parameters = traits.Dict(desc='parameters of each method: {name: {parameter: value}}')
-    given_mask = File(exists=True, desc='the mask "user"')
+    given_mask = File(desc='the mask "user"')
     atlas_mask = File(exists=True, desc='the mask "atlas"')
     magnitude = File(exists=True, desc='(x, y, z, echo), for the mask "quality"')
     phase = File(exists=True, desc='(x, y, z, echo), rad, for the mask "quality"')

@@ -32,7 +32,7 @@ class _SeparationInputSpec(StepInputSpec):
     qsm_mask = File(exists=True, mandatory=True, desc='where chi is known')
     local_mask = File(exists=True, mandatory=True, desc='where the local field is known')
     r2star = File(exists=True, mandatory=True, desc='1/s')
-    t2_map = File(exists=True, desc='T2 (s) or R2 (1/s), by its name')
+    t2_map = File(desc='T2 (s) or R2 (1/s), by its name')
     imaging_frequency_mhz = traits.Float(mandatory=True, desc='Hz per ppm')
     b0_direction = traits.List(traits.Float, mandatory=True)
     method = traits.Str(mandatory=True)

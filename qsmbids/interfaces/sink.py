@@ -20,6 +20,7 @@ _FILE_KEYS = (
     'chi_positive', 'chi_negative', 'swi', 'swi_minip', 'clearswi', 'clearswi_minip', 'tswi',
     'tswi_minip', 'smwi', 'smwi_minip',
 )  # fmt: skip
+_PRIVATE = ('files', 'host', 'start_gb')
 
 
 class _SinkInputSpec(StepInputSpec):
@@ -88,12 +89,19 @@ class Sink(Step):
         content = {
             'key': key, 'part': i.part, 'names': i.names, 'settings': i.settings,
             'facts': facts, 'figures': figures,
-            # a number that does not exist, such as the iron of an infant, is null
-            'steps': without_nan([{k: v for k, v in r.items() if k != 'files'} for r in records]),
+            'steps': public(records),
         }  # fmt: skip
         write_json(record_path, content)
         written[str(record_path)] = record_path.stat().st_size
         return {'out_record': str(record_path), 'record': {'written': written}}
+
+
+def public(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what steps recorded, without what concerns this machine alone.
+
+    A number that does not exist, such as the iron of an infant, is null.
+    """
+    return without_nan([{k: v for k, v in r.items() if k not in _PRIVATE} for r in records])
 
 
 def _tables_by_key(paths: Any) -> dict[str, str]:

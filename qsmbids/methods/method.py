@@ -32,6 +32,9 @@ class Method:
         version in a work folder are never used again.
     bytes_per_voxel : int
         Peak memory of the function beyond its inputs, per voxel of the matrix.
+    seconds_per_megavoxel : float
+        Processor time of one thread for a million voxels of the matrix; where echoes count,
+        for five of them.
     takes : tuple of str
         Optional arguments that the function makes use of: ``weight`` (inverse noise),
         ``magnitude`` (root sum of squares), ``r2star`` (1/s), ``field_hz_per_ppm``.
@@ -48,6 +51,7 @@ class Method:
     summary: str
     version: int = 1
     bytes_per_voxel: int = 40
+    seconds_per_megavoxel: float = 0.5
     takes: tuple[str, ...] = ()
     field: str = 'local'
 

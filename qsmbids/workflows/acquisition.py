@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from nipype import Node, Workflow
 from nipype.interfaces.utility import Merge
 
@@ -30,6 +27,7 @@ from qsmbids.workflows.atlas_mask import add_atlas_mask
 from qsmbids.workflows.extras import add_contrasts, add_separation
 from qsmbids.workflows.lesions import PART as MARKINGS
 from qsmbids.workflows.lesions import add_markings
+from qsmbids.workflows.memory import StepNeed, atlas_megavoxels, step_needs
 from qsmbids.workflows.outcome import promised_names
 from qsmbids.workflows.settings import (
     mask_expression,
@@ -37,10 +35,7 @@ from qsmbids.workflows.settings import (
     settings_of,
     steps_of,
 )
-
-_BASE_GB = 0.35  # an interpreter with the libraries loaded
-_ANTS_BYTES_PER_VOXEL = 240  # measured: 1.8 GB at 182x218x182
-_ATLAS_MEGAVOXELS = 7.2
+from qsmbids.workflows.workflow_names import workflow_name
 
 
 class GraphBuilder:
@@ -52,42 +47,34 @@ class GraphBuilder:
         What was found.
     config : Config
         What was asked for.
+    needs : mapping of str to StepNeed
+        What the steps need, by the name of their nodes.
     """
 
-    def __init__(self, acquisition: Acquisition, config: Config):
+    def __init__(self, acquisition: Acquisition, config: Config, needs: Mapping[str, StepNeed]):
         self.acquisition = acquisition
         self.config = config
         self.workflow = Workflow(name=workflow_name(acquisition.key))
-        self._megavoxels = float(np.prod(acquisition.shape)) / 1e6
+        self._needs = needs
 
     def node(
         self, interface: type[Step], name: str, steps: Sequence[tuple[str, str]] = (),
-        bytes_per_voxel: int = 24, n_threads: int = 1, **inputs: Any,
+        n_threads: int = 1, **inputs: Any,
     ) -> Node:  # fmt: skip
         """Make a node.
 
         Parameters
         ----------
         steps : sequence of (stage, method)
-            What it calls, one after the other: their versions belong to the cache, and the
-            largest of them adds its memory.
-        bytes_per_voxel : int
-            Memory of its own: images that it holds.
+            What it calls, one after the other: their versions belong to the cache.
         """
         version = ' '.join([__version__, *(self.config.code_version(*step) for step in steps)])
-        bytes_per_voxel += max((self.config.method(*step).bytes_per_voxel for step in steps),
-                               default=0)  # fmt: skip
-        memory = _BASE_GB + bytes_per_voxel * self._megavoxels / 1000
         step = interface(code_version=version, threads=n_threads, **inputs)
-        node = Node(step, name=name, mem_gb=round(memory, 2), n_procs=n_threads)
+        need = self._needs[name]
+        node = Node(step, name=name, mem_gb=need.gb, n_procs=n_threads)
+        node.qsmbids_seconds = need.seconds  # the plugin starts long chains of steps first
         self.workflow.add_nodes([node])
         return node
-
-    @property
-    def registration_bytes(self) -> int:
-        """Bytes per voxel of ANTs, which works at the resolution of the atlas or coarser."""
-        atlas_voxels = 1e6 * _ATLAS_MEGAVOXELS
-        return round(_ANTS_BYTES_PER_VOXEL * atlas_voxels / (1e6 * self._megavoxels))
 
     def connect(self, *args: Any) -> None:
         """Connect two nodes."""
@@ -108,16 +95,15 @@ def init_acquisition_wf(
     atlas : AtlasChoice or None
         The cohort for its age; None leaves the atlas steps out.
     """
-    b = GraphBuilder(acquisition, config)
+    grid = atlas_megavoxels(atlas.files) if atlas else 0.0
+    b = GraphBuilder(acquisition, config, step_needs(acquisition, config, grid))
     threads = config.omp_nthreads
-    echo_bytes = 4 * len(acquisition.echoes)
     times = list(acquisition.echo_times_s)
     scaling = acquisition.phase_scaling
     planned = steps_of(acquisition, config)
     direction = [float(v) for v in acquisition.b0_direction.value]
     load = b.node(
-        LoadGre, 'load', bytes_per_voxel=6 * echo_bytes + _coil_bytes(acquisition),
-        n_coils=acquisition.n_coils, echo_times_s=times,
+        LoadGre, 'load', n_coils=acquisition.n_coils, echo_times_s=times,
         echoes=[asdict(echo) for echo in acquisition.echoes],
         affine=[list(map(float, row)) for row in acquisition.affine],
         scaling={} if scaling is None else asdict(scaling),
@@ -161,12 +147,6 @@ def init_acquisition_wf(
     return b.workflow
 
 
-def _coil_bytes(acquisition: Acquisition) -> int:
-    """Return the bytes per voxel that combining coils takes: one echo, or one coil, at a time."""
-    n_coils, n_echoes = acquisition.n_coils, len(acquisition.echoes)
-    return 24 * n_coils + 16 * n_echoes + 60 if n_coils > 1 else 0
-
-
 def _add_mask(b: GraphBuilder, load: Node, times: list, atlas: AtlasChoice | None) -> list[Node]:
     """Add the brain mask, the last of the nodes returned, with what its expression needs."""
     acquisition, config = b.acquisition, b.config
@@ -174,7 +154,6 @@ def _add_mask(b: GraphBuilder, load: Node, times: list, atlas: AtlasChoice | Non
     with_phase = any('quality' in config.method('mask', n).takes for n in names)
     mask = b.node(
         BrainMask, 'brain_mask', [('mask', n) for n in names],
-        bytes_per_voxel=24 + with_phase * 8 * len(times),
         expression=mask_expression(acquisition, config),
         parameters={n: config.parameters('mask', n) for n in names},
         **({'given_mask': acquisition.brain_mask} if acquisition.brain_mask else {}),
@@ -196,8 +175,8 @@ def _add_susceptibility(
     stages = ('offset', 'bipolar', 'unwrapping', 'fieldmap')
     called = [step for step in steps_of(acquisition, config) if step[0] in stages]
     field = b.node(
-        FieldMap, 'field_map', called, bytes_per_voxel=16 * len(times), n_threads=threads,
-        echo_times_s=times, b0_direction=direction,
+        FieldMap, 'field_map', called, n_threads=threads, echo_times_s=times,
+        b0_direction=direction,
         methods={stage: [name, config.parameters(stage)] for stage, name in called},
         keep_unwrapped='clear-swi' in config.contrasts,
     )  # fmt: skip
@@ -246,7 +225,7 @@ def _add_susceptibility(
         'chi_raw': (inversion, 'chi'), 'qsm_mask': (inversion, 'qsm_mask'),
         'local_field': (background, 'local_field'), 'local_mask': (background, 'qsm_mask'),
     }  # fmt: skip
-    quality = b.node(Quality, 'quality', bytes_per_voxel=120, b0_direction=direction)
+    quality = b.node(Quality, 'quality', b0_direction=direction)
     for key in (
         'unwrapped_last', 'local_field', 'local_mask', 'field_noise', 'brain_mask', 'qsm_mask',
         'r2star',
@@ -282,7 +261,7 @@ def _add_sink(
     for n, node in enumerate(steps, start=1):
         b.connect(node, 'record', merge, f'in{n}')
     sink = b.node(
-        Sink, f'ds_{part}', bytes_per_voxel=8, part=part, names=names, settings=settings,
+        Sink, f'ds_{part}', part=part, names=names, settings=settings,
         output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
         acquisition=acquisition, atlas=dict(atlas.facts) if atlas else {},
     )  # fmt: skip
@@ -301,7 +280,7 @@ def _add_figures(b: GraphBuilder, nodes: dict, part: str, atlas: AtlasChoice | N
     """Add the pictures of one part."""
     acquisition = b.acquisition
     figures = b.node(
-        Figures, f'figures_{part}', bytes_per_voxel=60, part=part, stem=acquisition.key,
+        Figures, f'figures_{part}', part=part, stem=acquisition.key,
         b0_direction=list(map(float, acquisition.b0_direction.value)),
         labels=[dict(row) for row in atlas.labels] if part == 'atlas' else [],
     )  # fmt: skip
@@ -309,22 +288,6 @@ def _add_figures(b: GraphBuilder, nodes: dict, part: str, atlas: AtlasChoice | N
         if key in nodes:
             b.connect(*nodes[key], figures, key)
     return figures
-
-
-def workflow_name(key: str) -> str:
-    """Return a name that Nipype accepts; what had to be replaced is kept apart by a checksum.
-
-    Examples
-    --------
-    >>> workflow_name('sub-01_run-2')
-    'sub_01_run_2_wf'
-    >>> workflow_name('sub-01_acq-a+b') != workflow_name('sub-01_acq-a_b')
-    True
-    """
-    name = re.sub(r'[^A-Za-z0-9]', '_', key)
-    if re.search(r'[^A-Za-z0-9_-]', key):
-        name += f'_{zlib.crc32(key.encode()):08x}'
-    return f'{name}_wf'
 
 
 def init_run_wf(workflows: Sequence[Workflow], base_dir: str) -> Workflow:

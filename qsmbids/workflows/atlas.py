@@ -24,8 +24,8 @@ def add_registration(b: GraphBuilder, atlas: AtlasChoice, nodes: dict) -> list[N
     mixed = _add_age_template(b, atlas)
     nodes['template'] = (mixed, 'template') if mixed else None
     register = b.node(
-        Register, 'register', bytes_per_voxel=b.registration_bytes,
-        t1w=b.acquisition.t1w, preset=config.registration, seed=config.random_seed,
+        Register, 'register', t1w=b.acquisition.t1w, preset=config.registration,
+        seed=config.random_seed,
     )  # fmt: skip
     register.inputs.code_version += f' register-{REGISTER_VERSION}'
     for trait, key in (
@@ -33,7 +33,7 @@ def add_registration(b: GraphBuilder, atlas: AtlasChoice, nodes: dict) -> list[N
         ('qsm_mask', 'qsm_mask'),
     ):  # fmt: skip
         b.connect(*nodes[key], register, trait)
-    warp = b.node(WarpAtlas, 'warp_atlas', bytes_per_voxel=60)
+    warp = b.node(WarpAtlas, 'warp_atlas')
     for node in (register, warp):
         _give_template(b, atlas, nodes, node)
     b.connect(register, 'xfm_inverse', warp, 'xfm_inverse')
@@ -71,11 +71,11 @@ def _give_template(b: GraphBuilder, atlas: AtlasChoice, nodes: dict, node: Node)
 def add_regions(b: GraphBuilder, atlas: AtlasChoice, nodes: dict) -> list[Node]:
     """Add the tables and the maps in atlas space, from the referenced map."""
     regions = b.node(
-        Regions, 'regions', bytes_per_voxel=60, labels=[dict(row) for row in atlas.labels],
+        Regions, 'regions', labels=[dict(row) for row in atlas.labels],
         region=b.config.reference, **_about_the_person(b, atlas),
     )  # fmt: skip
     regions.inputs.code_version += f' regions-{REGIONS_VERSION}'
-    normalise = b.node(MapsToAtlas, 'maps_to_atlas', bytes_per_voxel=60)
+    normalise = b.node(MapsToAtlas, 'maps_to_atlas')
     _give_template(b, atlas, nodes, normalise)
     b.connect(*nodes['xfm_forward'], normalise, 'xfm_forward')
     for key in ('chi', 'rss', 'r2star'):

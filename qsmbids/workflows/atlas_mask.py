@@ -69,8 +69,8 @@ def add_atlas_mask(
     if atlas is None or not wants_atlas_mask(b.acquisition, b.config):
         return []
     node = b.node(
-        AtlasMask, 'atlas_mask', [('mask', 'bet')], bytes_per_voxel=b.registration_bytes,
-        template=dict(atlas.files), seed=b.config.random_seed,
+        AtlasMask, 'atlas_mask', [('mask', 'bet')], template=dict(atlas.files),
+        seed=b.config.random_seed,
     )  # fmt: skip
     node.inputs.code_version += f' {atlas.stamp}'
     b.connect(load, 'rss', node, 'rss')

@@ -16,6 +16,7 @@ from qsmbids.atlas.errors import AtlasError
 from qsmbids.atlas.geometry import Label
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
+from qsmbids.execution.progress import Progress
 from qsmbids.interfaces.build_atlas import read_record
 from qsmbids.workflows.build_graph import COMMON, NAME, BuildGraph, BuildRequest
 
@@ -61,14 +62,15 @@ def build_atlas(request: BuildRequest) -> BuildResult:
         group could be registered.
     """
     # imported late: it pulls in the whole reconstruction
-    from qsmbids.workflows.run import _configure_nipype, _run
+    from qsmbids.workflows.execute import configure_nipype, execute
 
     check_target(request.out, request.name, replace=request.replace)
     source = open_atlas(request.labels_from)
     config = _config(request)
-    _configure_nipype(config)
+    configure_nipype(config)
     graph = BuildGraph(request, source)
-    failures = _run(graph.workflow, graph.titles, config)
+    with Progress(workers=config.nprocs, limit_gb=config.mem_gb) as progress:
+        failures = execute(graph.workflow, graph.titles, config, progress)
     records = {
         name: request.work_dir / NAME / node / 'result.json' for name, node in graph.last.items()
     }

@@ -24,10 +24,12 @@ from qsmbids.interfaces.figures import Figures
 from qsmbids.interfaces.susceptibility import Reference
 from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition
-from qsmbids.workflows.acquisition import GraphBuilder, init_acquisition_wf, workflow_name
+from qsmbids.workflows.acquisition import GraphBuilder, init_acquisition_wf
 from qsmbids.workflows.atlas_choice import AtlasChoice
+from qsmbids.workflows.memory import cosmos_needs
 from qsmbids.workflows.outcome import atlas_label
 from qsmbids.workflows.settings import settings_of
+from qsmbids.workflows.workflow_names import workflow_name
 
 ALIGN_VERSION = 1  # raised when its numbers change: an older result is then not used
 
@@ -45,11 +47,6 @@ _LABELS = 'warp_atlas.dseg'  # of the reference scan, for a reference region of 
 _WITHOUT_LABELS = ('whole-brain', 'none')
 _ANY_ATLAS = AtlasChoice('', '', {}, (), {}, (1,))  # enough to know the steps of a graph
 _SHARED_STAGES = ('mask', 'offset', 'bipolar', 'unwrapping', 'fieldmap', 'background')
-_ALIGN_BYTES = 120  # per voxel: indices of the nearest voxel, spline coefficients, images
-_REGISTRATION_BYTES = 60  # per voxel, at the resolution of the scan or coarser
-# per voxel and orientation: field as read and in ppm, weight and mask; and what the method
-# holds of each, whose own entry in the catalogue cannot know their number
-_SCAN_BYTES = 13 + 12
 
 
 def add_cosmos(
@@ -96,11 +93,11 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
     Nodes: one ``align_N`` for every scan but the reference, ``invert``, ``reference``,
     ``figures`` and ``ds_cosmos``.
     """
-    b = GraphBuilder(group, config)
+    b = GraphBuilder(group, config, cosmos_needs(group, config))
     n, method = len(group.acquisitions), config.method('cosmos')
     invert = b.node(
         CosmosInversion, 'invert', [('cosmos', method.name)],
-        bytes_per_voxel=n * _SCAN_BYTES, n_threads=config.omp_nthreads, method=method.name,
+        n_threads=config.omp_nthreads, method=method.name,
         parameters=config.parameters('cosmos'),
         imaging_frequencies_mhz=[float(a.imaging_frequency_mhz.value) for a in group.acquisitions],
         b0_direction=_direction(group.reference),
@@ -112,8 +109,7 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
     aligned = []
     for number, acquisition in enumerate(group.acquisitions[1:], start=2):
         align = b.node(
-            AlignOrientation, f'align_{number}',
-            bytes_per_voxel=_ALIGN_BYTES + _REGISTRATION_BYTES, seed=config.random_seed,
+            AlignOrientation, f'align_{number}', seed=config.random_seed,
             b0_direction=_direction(acquisition),
         )  # fmt: skip
         align.inputs.code_version = f'{__version__} align-{ALIGN_VERSION}'
@@ -130,7 +126,7 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
         b.connect(node, 'record', records, f'in{place}')
     stem = '_'.join(f'{k}-{v}' for k, v in (*group.entities, ('rec', 'cosmos')))
     figures = b.node(
-        Figures, 'figures', bytes_per_voxel=60, part='recon', stem=stem, labels=[],
+        Figures, 'figures', part='recon', stem=stem, labels=[],
         b0_direction=_direction(group.reference),
     )  # fmt: skip
     b.connect(reference, 'chi', figures, 'chi')
@@ -141,7 +137,7 @@ def init_cosmos_wf(group: CosmosGroup, config: Config, atlas: AtlasChoice | None
         names = output_names(entities, atlas=label, cohort=atlas.cohort)
         settings['reference_labels'] = names['dseg']
     sink = b.node(
-        CosmosSink, 'ds_cosmos', bytes_per_voxel=8, group=group, settings=settings,
+        CosmosSink, 'ds_cosmos', group=group, settings=settings,
         output_dir=str(config.output_dir), bids_dir=str(config.bids_dir),
     )  # fmt: skip
     b.connect(records, 'out', sink, 'records')

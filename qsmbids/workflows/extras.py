@@ -22,8 +22,7 @@ def add_separation(b: GraphBuilder, nodes: dict, direction: list, threads: int) 
         return []
     name = config.methods['separation']
     node = b.node(
-        Separation, 'separation', [('separation', name)], bytes_per_voxel=32, n_threads=threads,
-        method=name,
+        Separation, 'separation', [('separation', name)], n_threads=threads, method=name,
         parameters=config.parameters('separation'), b0_direction=direction,
         imaging_frequency_mhz=float(b.acquisition.imaging_frequency_mhz.value),
         **({'t2_map': b.acquisition.t2_map} if b.acquisition.t2_map else {}),
@@ -42,7 +41,7 @@ def add_contrasts(b: GraphBuilder, nodes: dict, times: list, direction: list) ->
         image, projection = contrast_keys(name)
         node = b.node(
             Contrast, f'contrast_{image}', [('contrast', name)],
-            bytes_per_voxel=24 + 8 * len(times), method=name, echo_times_s=times,
+            method=name, echo_times_s=times,
             parameters=b.config.parameters('contrast', name), b0_direction=direction,
         )  # fmt: skip
         for key in (*contrast_inputs(name), 'brain_mask'):

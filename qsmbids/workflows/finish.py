@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -262,8 +263,9 @@ def _with_kept_crash_files(
         source = Path(failure.crash_file) if failure.crash_file else None
         if source is not None and source.is_file():
             folder = config.output_dir / f'sub-{label}' / 'log' / config.run_id
-            folder.mkdir(parents=True, exist_ok=True)
-            path = Path(shutil.copy(source, folder))
-            failure = Failure(failure.node, failure.title, failure.message, str(path))
+            with suppress(OSError):  # a full disk: the original is still in the work folder
+                folder.mkdir(parents=True, exist_ok=True)
+                path = Path(shutil.copy(source, folder))
+                failure = Failure(failure.node, failure.title, failure.message, str(path))
         kept.append(failure)
     return kept

@@ -31,8 +31,8 @@ def add_markings(b: GraphBuilder, atlas: AtlasChoice | None, nodes: dict) -> lis
     if atlas is not None:
         of_atlas = {'labels': [dict(row) for row in atlas.labels], 'atlas': atlas.name}
     node = b.node(
-        Markings, 'markings', bytes_per_voxel=90 + 5 * len(masks),
-        markings=[asdict(mask) for mask in masks], sources=[mask.path for mask in masks],
+        Markings, 'markings', markings=[asdict(mask) for mask in masks],
+        sources=[mask.path for mask in masks],
         region=b.config.reference, haematocrit=float(b.config.haematocrit), **of_atlas,
     )  # fmt: skip
     node.inputs.code_version += f' lesions-{VERSION}'

@@ -30,12 +30,15 @@ class Outcome:
         Promised files that are absent or unreadable.
     failures : tuple of Failure
         Steps that failed.
+    kept : bool
+        Whether an earlier run had finished it.
     """
 
     acquisition: Acquisition | CosmosGroup
     names: Mapping[str, str]
     missing: tuple[str, ...]
     failures: tuple[Failure, ...]
+    kept: bool = False
 
     @property
     def complete(self) -> bool:

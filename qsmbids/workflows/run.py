@@ -1,158 +1,131 @@
-"""Running acquisitions: graphs in batches, then judging and reporting each batch."""
+"""Running acquisitions: graphs in batches; each person is judged and reported when done."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-from nipype import Workflow
-from nipype import config as nipype_config
-from nipype import logging as nipype_logging
-
 from qsmbids.config import Config
+from qsmbids.execution.child import in_child
 from qsmbids.execution.failures import Failure
-from qsmbids.execution.multiproc import SafeMultiProc
-from qsmbids.execution.progress import Progress, clock
-from qsmbids.plan.models import Acquisition, Plan
-from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf, workflow_name
-from qsmbids.workflows.atlas_choice import choose_atlas
+from qsmbids.execution.progress import Progress
+from qsmbids.execution.work_folder import release
+from qsmbids.plan.models import Participant, Plan
+from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf
+from qsmbids.workflows.atlas_choice import AtlasChoice, choose_atlas
+from qsmbids.workflows.completion import Completion
 from qsmbids.workflows.cosmos import add_cosmos
+from qsmbids.workflows.done import forget, mark_done
+from qsmbids.workflows.execute import configure_nipype, execute, nodes_of
 from qsmbids.workflows.finish import finish
+from qsmbids.workflows.finished import Cohorts, Remaining
 from qsmbids.workflows.outcome import Outcome
+from qsmbids.workflows.workflow_names import workflow_name
 
-BATCH = 16  # acquisitions in one graph: enough to keep workers busy, quick to build
-
-# rough, from runs of the demo at 1.5 mm on two cores; only the forecast uses them
-_SECONDS_PER_MEGAVOXEL = 30.0
-_SECONDS_FIXED = 60.0
+BATCH = 16  # acquisitions in one graph at least: enough to keep workers busy, quick to build
+_PER_PROCESSOR = 4  # acquisitions in one graph for each processor
 
 
-def process(plan: Plan, config: Config) -> list[Outcome]:
-    """Run everything that is usable; pages appear as each batch ends."""
-    _configure_nipype(config)
-    _forecast(plan.acquisitions, config)
-    choices = choose_atlas(plan.acquisitions, config)
-    cohorts = {key: choice.cohort for key, choice in choices.items()}
+def process(
+    plan: Plan, left: Remaining, config: Config, cohorts: Cohorts, progress: Progress
+) -> list[Outcome]:
+    """Compute what is left of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    left : Remaining
+        What earlier runs have not finished.
+    config : Config
+    cohorts : mapping of str to str
+        Key of an acquisition to the cohort of the atlas.
+    progress : Progress
+
+    Returns
+    -------
+    list of Outcome
+        Of everything that was computed, and of what else belongs to the same people.
+    """
+    configure_nipype(config)
+    wanted = [a for person in left.people for a in left.acquisitions(person)]
+    if not wanted:  # only pages are missing
+        return finish(Plan(plan.bids_dir, left.people), config, [], cohorts)
+    # drawing the built-in atlas takes 0.3 GB, which each worker would inherit
+    choices = in_child(choose_atlas, wanted, config)
     outcomes: list[Outcome] = []
-    for batch in _batches(plan):
-        wanted = [a for person in batch for a in person.usable]
-        workflows = [init_acquisition_wf(a, config, choices.get(a.key)) for a in wanted]
-        names = {workflow_name(a.key): a.key for a in wanted}
-        run_wf = init_run_wf(workflows, str(config.work_dir))
-        by_key = {a.key: workflow for a, workflow in zip(wanted, workflows, strict=True)}
-        groups = [group for person in batch for group in person.cosmos]
-        names |= add_cosmos(run_wf, by_key, groups, config, choices)
-        failures = _run(run_wf, names, config)
-        outcomes += finish(
-            Plan(plan.bids_dir, tuple(batch)), config, _with_keys(failures, names), cohorts
-        )
+    for people in _batches(left, max(BATCH, _PER_PROCESSOR * config.nprocs)):
+        outcomes += _Batch(plan.bids_dir, people, left, config, cohorts).run(choices, progress)
     return outcomes
+
+
+class _Batch:
+    """The people of one graph."""
+
+    def __init__(
+        self, bids_dir: str, people: Sequence[Participant], left: Remaining, config: Config,
+        cohorts: Cohorts,
+    ):  # fmt: skip
+        self._bids_dir = bids_dir
+        self._people = {person.label: person for person in people}
+        self._left = left
+        self._config = config
+        self._cohorts = cohorts
+        self._outcomes: dict[str, list[Outcome]] = {}
+
+    def run(self, choices: Mapping[str, AtlasChoice], progress: Progress) -> list[Outcome]:
+        """Build the graph, carry it out, and finish whoever was not finished on the way."""
+        left, config = self._left, self._config
+        wanted = [a for person in self._people.values() for a in left.acquisitions(person)]
+        groups = [group for person in self._people.values() for group in left.groups(person)]
+        workflows = {a.key: init_acquisition_wf(a, config, choices.get(a.key)) for a in wanted}
+        run_wf = init_run_wf(list(workflows.values()), str(config.work_dir))
+        for done in (*wanted, *groups):
+            forget(done, config)
+            if config.redo:
+                release(config.work_dir, workflow_name(done.key))
+        names = {workflow_name(a.key): a.key for a in wanted}
+        names |= add_cosmos(run_wf, workflows, groups, config, choices)
+        owners = {workflow_name(each.key): each.participant for each in (*wanted, *groups)}
+        nodes = {node.fullname: owners[_part(node.fullname, owners)] for node in nodes_of(run_wf)}
+        failures = execute(run_wf, names, config, progress, Completion(nodes, self._finish))
+        keys = _with_keys(failures, names)
+        for label in self._people.keys() - self._outcomes.keys():
+            self._finish(label, keys)
+        return [outcome for label in self._people for outcome in self._outcomes[label]]
+
+    def _finish(self, label: str, failures: Sequence[tuple[str, Failure]] = ()) -> None:
+        """Judge and report a person; what is complete needs its steps no more."""
+        person, config = self._people[label], self._config
+        outcomes = finish(Plan(self._bids_dir, (person,)), config, failures, self._cohorts)
+        self._outcomes[label] = outcomes
+        computed = [o for o in outcomes if o.acquisition.key in self._left.keys]
+        done = [
+            outcome.acquisition.key
+            for outcome in computed
+            if mark_done(outcome, config, self._cohorts.get(outcome.acquisition.key, ''))
+        ]
+        if config.keep_work or (person.cosmos and len(done) < len(computed)):
+            return  # a COSMOS map is made of the steps of its orientations
+        for key in done:
+            release(config.work_dir, workflow_name(key))
 
 
 def _with_keys(failures: Sequence[Failure], names: Mapping[str, str]) -> list[tuple[str, Failure]]:
     """Name the acquisition that each failed node belongs to."""
-    return [
-        (next(names[part] for part in failure.node.split('.') if part in names), failure)
-        for failure in failures
-    ]
+    return [(names[_part(failure.node, names)], failure) for failure in failures]
 
 
-def _run(run_wf: Workflow, names: Mapping[str, str], config: Config) -> list[Failure]:
-    """Execute one graph; failures are collected, never raised."""
-    nodes = [run_wf.get_node(name) for name in run_wf.list_node_names()]
-    titled = [node for node in nodes if getattr(node.interface, 'title', '')]
-    if config.plugin_file:
-        return _run_with_plugin_file(run_wf, config)
-    with Progress(len(titled), names) as progress:
-        plugin = SafeMultiProc(
-            {
-                'n_procs': config.nprocs,
-                'memory_gb': config.mem_gb,
-                'raise_insufficient': False,
-                'status_callback': progress,
-            }
-        )
-        try:
-            run_wf.run(plugin=plugin)
-        except RuntimeError:
-            if not plugin.failures:
-                raise
-        except BaseException:
-            plugin.kill_workers()
-            raise
-    return plugin.failures
+def _part(fullname: str, names: Mapping[str, str]) -> str:
+    """Return the part of a node's name that says which workflow it belongs to."""
+    return next(part for part in fullname.split('.') if part in names)
 
 
-def _run_with_plugin_file(run_wf: Workflow, config: Config) -> list[Failure]:
-    """Run with a plugin of the user's; what failed is seen from the missing outputs."""
-    import yaml
-
-    settings = yaml.safe_load(config.plugin_file.read_text(encoding='utf-8')) or {}
-    try:
-        run_wf.run(plugin=settings.get('plugin'), plugin_args=settings.get('plugin_args', {}))
-    except RuntimeError as error:
-        sys.stdout.write(f'The workflow reported: {error}\n')
-    return []
-
-
-def _batches(plan: Plan) -> Iterator[Sequence]:
-    """Yield groups of whole participants with about BATCH acquisitions each."""
-    batch: list = []
-    for person in plan.participants:
-        if not person.usable:
-            continue
+def _batches(left: Remaining, size: int) -> Iterator[list[Participant]]:
+    """Yield groups of people with about ``size`` acquisitions each."""
+    batch: list[Participant] = []
+    for person in left.people:
         batch.append(person)
-        if sum(len(p.usable) for p in batch) >= BATCH:
+        if sum(len(left.acquisitions(p)) for p in batch) >= size:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _configure_nipype(config: Config) -> None:
-    crash = config.work_dir / 'crash'
-    logs = config.work_dir / 'log'
-    for folder in (crash, logs):
-        folder.mkdir(parents=True, exist_ok=True)
-    nipype_config.update_config(
-        {
-            'execution': {
-                'poll_sleep_duration': 0.1,
-                'crashdump_dir': str(crash),
-                'crashfile_format': 'txt',
-                'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
-                'hash_method': 'timestamp',
-                'check_version': 'false',
-                'create_report': 'false',
-                'remove_unnecessary_outputs': 'false',
-            },
-            'logging': {'log_directory': str(logs), 'log_to_file': 'false'},
-        }
-    )
-    nipype_logging.update_logging(nipype_config)
-    level = {0: 'CRITICAL', 1: 'WARNING', 2: 'INFO'}.get(config.verbose, 'DEBUG')
-    for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
-        logging.getLogger(name).setLevel(level)
-
-
-def _forecast(acquisitions: Sequence[Acquisition], config: Config) -> None:
-    """Say before the start how much memory and time it takes."""
-    seconds = [
-        _SECONDS_FIXED + _SECONDS_PER_MEGAVOXEL * np.prod(a.shape) / 1e6 for a in acquisitions
-    ]
-    peak = max(_peak_gb(a, config) for a in acquisitions)
-    side_by_side = max(1, min(config.nprocs, int(config.mem_gb // peak), len(acquisitions)))
-    total = sum(seconds) / side_by_side
-    sys.stdout.write(
-        f'Needs up to {peak:.1f} GB for one acquisition; {side_by_side} side by side. '
-        f'Expect {clock(0.5 * total)} to {clock(2 * total)} in all.\n'
-    )
-
-
-def _peak_gb(acquisition: Acquisition, config: Config) -> float:
-    """Return the largest memory estimate of the nodes of an acquisition."""
-    workflow = init_acquisition_wf(acquisition, config, None)
-    nodes = [workflow.get_node(name) for name in workflow.list_node_names()]
-    return max(node.mem_gb for node in nodes)

@@ -1,13 +1,17 @@
 """Writing is all or nothing, and repeatable to the byte."""
 
+import errno
+import fcntl
 import gzip
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from qsmbids.bids.dataset import other_version, prepare_dataset, to_tsv, write_table
-from qsmbids.bids.write import copy, write_atomically, write_json
+from qsmbids.bids.write import copy, remove_leftovers, write_atomically, write_json, write_text
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):
@@ -22,6 +26,67 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         write_atomically(path, half)
     assert path.read_text() == 'old'
     assert os.listdir(tmp_path) == ['x.txt']
+
+
+def test_full_disk_names_the_file(tmp_path):
+    def full(stream):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with pytest.raises(OSError, match='No space left') as caught:
+        write_atomically(tmp_path / 'map.nii.gz', full)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / 'map.nii.gz')
+    assert os.listdir(tmp_path) == []
+
+
+def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    seen = []
+    replace, sync = os.replace, os.fsync
+    monkeypatch.setattr(os, 'fsync', lambda handle: seen.append('sync') or sync(handle))
+    monkeypatch.setattr(os, 'replace', lambda *names: seen.append('rename') or replace(*names))
+    write_text(tmp_path / 'x.txt', 'x')
+    assert seen == ['sync', 'rename']
+
+
+WRITE = """
+import sys, time
+from pathlib import Path
+from qsmbids.bids.write import write_atomically
+def write(stream):
+    stream.write(b'half')
+    stream.flush()
+    print('writing', flush=True)
+    time.sleep(60)
+write_atomically(Path(sys.argv[1]), write)
+"""
+
+
+@pytest.mark.parametrize('locks', [True, False])
+def test_leftovers_of_killed_runs_only(tmp_path, monkeypatch, locks):
+    """The temporary file of a run that still writes stays; without locks any young one does."""
+    if not locks:
+
+        def refuse(*_):
+            raise OSError(errno.ENOLCK, 'No locks available')
+
+        monkeypatch.setattr(fcntl, 'flock', refuse)
+    anat = tmp_path / 'sub-01' / 'anat'
+    for name in ('sub-01_Chimap.nii.gz', '.hidden', '.part-file', '.bidsignore'):
+        write_text(anat / name, 'x')
+    command = [sys.executable, '-c', WRITE, anat / 'sub-01_T2starmap.nii.gz']
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b'writing\n'
+    assert remove_leftovers(tmp_path) == []
+    writer.kill()
+    writer.communicate()
+    assert remove_leftovers(tmp_path, older_than_s=60) == []
+    if not locks:
+        assert remove_leftovers(tmp_path) == []
+        (left,) = anat.glob('.sub*')
+        os.utime(left, (1e9, 1e9))
+    (left,) = remove_leftovers(tmp_path)
+    assert left.name.startswith('.sub-01_T2starmap')
+    assert len(list(anat.iterdir())) == 4
 
 
 def test_copy_compresses_to_the_same_bytes(tmp_path):

@@ -6,10 +6,11 @@ import pytest
 
 from qsmbids.config import Config
 from qsmbids.plan.planner import make_plan
-from qsmbids.workflows.acquisition import init_acquisition_wf, workflow_name
+from qsmbids.workflows.acquisition import init_acquisition_wf
 from qsmbids.workflows.atlas_choice import choose_atlas
 from qsmbids.workflows.outcome import atlas_label, judge, promised_names
 from qsmbids.workflows.settings import steps_of
+from qsmbids.workflows.workflow_names import workflow_name
 
 
 @pytest.fixture
