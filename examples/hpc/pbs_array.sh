@@ -1,10 +1,12 @@
 #!/bin/bash
 # qsmbids on PBS Professional or OpenPBS: one array element per participant.
 #
-#   ls -d "$BIDS"/sub-* | xargs -n 1 basename > participants.txt
-#   qsub -J 1-$(wc -l < participants.txt) pbs_array.sh
+# Written from the manual, never run: try it with one participant first.
 #
-# (Torque: qsub -t instead of -J, and PBS_ARRAYID instead of PBS_ARRAY_INDEX.)
+#   export BIDS=... OUT=... SCRATCH=... IMAGE=...      (see README.md)
+#   ls -d "$BIDS"/sub-* | xargs -n 1 basename > participants.txt
+#   qsub -v BIDS,OUT,SCRATCH,IMAGE,ELEMENT=1 pbs_array.sh                        (the first alone)
+#   qsub -v BIDS,OUT,SCRATCH,IMAGE -J 1-$(wc -l < participants.txt) pbs_array.sh
 #
 #PBS -N qsmbids
 #PBS -l select=1:ncpus=2:mem=8gb
@@ -17,17 +19,17 @@ cd "$PBS_O_WORKDIR"
 CPUS=2
 MEMORY=7200M
 
-# ---- where things are: change these four lines
+# ---- where things are: from the variables, or change these four lines
 BIDS=${BIDS:-$PWD/bids}
 OUT=${OUT:-$PWD/derivatives/qsmbids}
 SCRATCH=${SCRATCH:-$PWD/scratch}
 IMAGE=${IMAGE:-$PWD/qsmbids.sif}
 
-PARTICIPANT=$(sed -n "${PBS_ARRAY_INDEX}p" "${PARTICIPANTS:-participants.txt}")
+PARTICIPANT=$(sed -n "${ELEMENT:-${PBS_ARRAY_INDEX:?is only set in an array}}p" "${PARTICIPANTS:-participants.txt}")
 WORK=$SCRATCH/$PARTICIPANT # one work folder per element: two runs cannot share one
 mkdir -p "$OUT" "$WORK/steps" "$WORK/tmp"
 
-# exec makes the program the job's own process, so that it gets the signals of the scheduler
+# exec makes the program the job's own process
 exec apptainer run --cleanenv --containall --workdir "$WORK/tmp" \
     --bind "$BIDS:/data:ro" --bind "$OUT:/out" --bind "$WORK/steps:/work" "$IMAGE" \
     /data /out participant --participant-label "$PARTICIPANT" --work-dir /work \

@@ -1,9 +1,12 @@
 #!/bin/bash
 # qsmbids on Grid Engine: one array element per participant.
 #
+# Written from the manual, never run: try it with one participant first (-t 1-1).
+#
+#   export BIDS=... OUT=... SCRATCH=... IMAGE=...      (see README.md)
 #   ls -d "$BIDS"/sub-* | xargs -n 1 basename > participants.txt
 #   mkdir -p logs
-#   qsub -t 1-$(wc -l < participants.txt) -tc 20 sge_array.sh
+#   qsub -v BIDS,OUT,SCRATCH,IMAGE -t 1-$(wc -l < participants.txt) sge_array.sh
 #
 # The name of the parallel environment (smp here) and of the memory resource (h_vmem here, per
 # slot) differ from site to site: qconf -spl and qconf -sc list them.
@@ -21,7 +24,7 @@ set -euo pipefail
 # ---- what the program may use: slots times the memory of a slot, less a tenth
 MEMORY=7200M
 
-# ---- where things are: change these four lines
+# ---- where things are: from the variables, or change these four lines
 BIDS=${BIDS:-$PWD/bids}
 OUT=${OUT:-$PWD/derivatives/qsmbids}
 SCRATCH=${SCRATCH:-$PWD/scratch}
@@ -31,7 +34,7 @@ PARTICIPANT=$(sed -n "${SGE_TASK_ID}p" "${PARTICIPANTS:-participants.txt}")
 WORK=$SCRATCH/$PARTICIPANT # one work folder per element: two runs cannot share one
 mkdir -p "$OUT" "$WORK/steps" "$WORK/tmp"
 
-# exec makes the program the job's own process, so that it gets the signals of the scheduler
+# exec makes the program the job's own process
 exec apptainer run --cleanenv --containall --workdir "$WORK/tmp" \
     --bind "$BIDS:/data:ro" --bind "$OUT:/out" --bind "$WORK/steps:/work" "$IMAGE" \
     /data /out participant --participant-label "$PARTICIPANT" --work-dir /work \

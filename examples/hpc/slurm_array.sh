@@ -1,6 +1,7 @@
 #!/bin/bash
 # qsmbids on Slurm: one array element per participant.
 #
+#   export BIDS=... OUT=... SCRATCH=... IMAGE=...      (see README.md)
 #   ls -d "$BIDS"/sub-* | xargs -n 1 basename > participants.txt
 #   mkdir -p logs
 #   sbatch --array=1-$(wc -l < participants.txt)%20 slurm_array.sh
@@ -14,7 +15,7 @@
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 
-# ---- where things are: change these four lines
+# ---- where things are: from the variables, or change these four lines
 BIDS=${BIDS:-$PWD/bids}
 OUT=${OUT:-$PWD/derivatives/qsmbids}
 SCRATCH=${SCRATCH:-$PWD/scratch}
