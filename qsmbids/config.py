@@ -96,6 +96,7 @@ class Config:
     cluster: str = ''  # 'slurm': each step is a job of its own
     cluster_args: str = ''  # further options of its jobs
     clean_workdir: bool = False
+    wait_minutes: float = 0.0  # for another run to leave the work folder
     keep_work: bool = False  # keep the steps of finished acquisitions
     redo: bool = False  # repeat finished acquisitions
     resource_monitor: bool = False

@@ -17,8 +17,6 @@ from typing import Any
 from qsmbids import methods
 from qsmbids.bids.names import contrast_keys, output_names
 from qsmbids.plan.models import Acquisition
-from qsmbids.qsm.coils import CoilParameters
-from qsmbids.qsm.mask_grammar import parse_mask
 
 # acquisition fields passed on when all echoes agree
 _PASSED_ON = (
@@ -223,6 +221,8 @@ def _mask_fields(
     text = mask_expression(acquisition, settings)
     if not text:
         return {'Sources': rss}
+    from qsmbids.qsm.mask_grammar import parse_mask  # with the numerics: not for a finished run
+
     names = parse_mask(text).names()
     sources = [acquisition.brain_mask] if 'user' in names and acquisition.brain_mask else []
     if set(names) - {'user', 'quality'}:
@@ -242,6 +242,8 @@ def _coil_fields(acquisition: Acquisition) -> dict[str, Any]:
     """Return how receive coils that were stored one by one became one image."""
     if acquisition.n_coils == 1:
         return {}
+    from qsmbids.qsm.coils import CoilParameters
+
     return {
         'CoilCombination': 'MCPC-3D-S',
         'CoilCombinationParameters': {'n_coils': acquisition.n_coils, **asdict(CoilParameters())},

@@ -12,10 +12,12 @@ from qsmbids.bids.write import remove_leftovers
 from qsmbids.cli import exit_codes
 from qsmbids.config import Config
 from qsmbids.execution.errors import MemoryShortError
+from qsmbids.execution.plugins import runs_elsewhere
 from qsmbids.execution.work_folder import empty, empty_temporary, release
-from qsmbids.plan.models import Plan
+from qsmbids.plan.cosmos import CosmosGroup
+from qsmbids.plan.models import Acquisition, Plan
 from qsmbids.workflows.finished import Cohorts, Remaining, remaining
-from qsmbids.workflows.forecast import forecast, memory_issues
+from qsmbids.workflows.forecast import forecast, memory_issues, needs_of
 from qsmbids.workflows.outcome import Outcome
 from qsmbids.workflows.workflow_names import workflow_name
 
@@ -46,8 +48,10 @@ def compute(plan: Plan, config: Config, cohorts: Cohorts) -> tuple[list[Outcome]
     from qsmbids.execution.lock import WorkFolderError, WorkLock
 
     try:
-        with WorkLock(config.work_dir):
+        with WorkLock(config.work_dir, wait_s=60 * config.wait_minutes or None, say=print):
             left = remaining(plan, config, cohorts)  # another run may have ended meanwhile
+            if not left.people:
+                return _in_order(plan, left.kept), None
             computed, spent = _compute(plan, left, config, cohorts)
     except (WorkFolderError, MemoryShortError) as error:
         print(error, file=sys.stderr)
@@ -64,19 +68,11 @@ def _compute(
         print(_kept_words(left))
     wanted = [a for person in left.people for a in left.acquisitions(person)]
     wanted += [group for person in left.people for group in left.groups(person)]
-    expected = forecast(wanted, config, config.mem_source)
-    print(expected.text())
-    for issue in memory_issues(expected, config):
-        print(f'{issue.severity.upper()}  {issue}\n')
+    config, seconds = _prepared(wanted, config)
     gone = cancel_leftovers(config.work_dir)
     if gone:
         print(f'{gone} jobs of an earlier run were still in the queue and are cancelled.')
     _tidy(left, config)
-    config = replace(
-        config,
-        nprocs=min(config.nprocs, expected.workers),
-        omp_nthreads=_threads(config, expected.side_by_side),
-    )
     # imported late: all of the engine, and Nipype
     from qsmbids.execution.monitor import Monitor
     from qsmbids.execution.progress import Progress
@@ -85,17 +81,50 @@ def _compute(
     limits = {'limit_gb': config.mem_gb, 'n_procs': config.nprocs}
     name = config.run_id.partition('_')[0]
     record = Monitor(config.work_dir / 'log', name, **limits) if config.resource_monitor else None
-    seconds = {need.key: need.seconds for need in expected.needs}
     with (
         record or nullcontext(),
         Progress(
-            acquisitions=seconds, workers=config.nprocs, limit_gb=config.mem_gb, monitor=record
+            acquisitions=seconds,
+            workers=0 if runs_elsewhere(config) else config.nprocs,
+            limit_gb=config.mem_gb,
+            monitor=record,
         ) as progress,
     ):
         computed = process(plan, left, config, cohorts, progress)
     if record:
         print(record.summary())
     return computed, progress.spent
+
+
+def _prepared(
+    wanted: Sequence[Acquisition | CosmosGroup], config: Config
+) -> tuple[Config, dict[str, float]]:
+    """Say what it needs; return the settings that suit, and the seconds of each acquisition.
+
+    Raises
+    ------
+    MemoryShortError
+        If nothing fits into the memory of this machine, unless the work is done elsewhere.
+    """
+    if wanted and runs_elsewhere(config):
+        needs = needs_of(wanted, config)
+        largest = max(needs, key=lambda need: need.peak_gb)
+        print(
+            'Every step is a job of its own. The largest, '
+            f'{largest.peak_step}, needs about {largest.peak_gb:.1f} GB.'
+        )
+        seconds = {need.key: need.seconds for need in needs}
+        return replace(config, omp_nthreads=config.omp_nthreads or 1), seconds
+    expected = forecast(wanted, config, config.mem_source)
+    print(expected.text())
+    for issue in memory_issues(expected, config):
+        print(f'{issue.severity.upper()}  {issue}\n')
+    suited = replace(
+        config,
+        nprocs=min(config.nprocs, expected.workers),
+        omp_nthreads=_threads(config, expected.side_by_side),
+    )
+    return suited, {need.key: need.seconds for need in expected.needs}
 
 
 def _tidy(left: Remaining, config: Config) -> None:

@@ -42,6 +42,10 @@ def add_execution(group: argparse._ArgumentGroup) -> None:
         *both('clean-workdir'), action='store_true', help='empty the work folder first'
     )
     group.add_argument(
+        '--wait', type=float, default=0.0, metavar='MINUTES',
+        help='wait so long for another run to leave the work folder, instead of ending at once',
+    )  # fmt: skip
+    group.add_argument(
         *both('keep-work'), action='store_true',
         help='keep the steps of finished acquisitions (default: the work folder shrinks)',
     )  # fmt: skip

@@ -7,13 +7,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from qsmbids.cli import exit_codes
 from qsmbids.execution.environment import prepare_environment
+from qsmbids.execution.failures import keep_traceback
 from qsmbids.execution.io_errors import explain
 
 if TYPE_CHECKING:
@@ -64,15 +64,10 @@ def run(config: Config) -> int:
 
 def unexpected(error: Exception, work_dir: Path) -> str:
     """Keep the traceback of an error that nobody foresaw; return what to tell of it."""
-    place = 'It could not be kept: nothing can be written to the work folder.'
-    try:
-        folder = work_dir / 'crash'
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f'error-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}.txt'
-        path.write_text(''.join(traceback.format_exception(error)), encoding='utf-8')
-        place = f'The traceback is in {path}.'
-    except OSError:
+    path = keep_traceback(error, work_dir)
+    if not path:
         traceback.print_exception(error)
+    place = f'The traceback is in {path}.' if path else 'It could not be kept; see above.'
     if isinstance(error, OSError):
         where = f' ({error.filename})' if error.filename else ''
         return (

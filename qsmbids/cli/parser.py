@@ -235,6 +235,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         cluster=args.cluster,
         cluster_args=args.cluster_args,
         clean_workdir=args.clean_workdir,
+        wait_minutes=args.wait,
         keep_work=args.keep_work,
         redo=args.redo,
         resource_monitor=args.resource_monitor,

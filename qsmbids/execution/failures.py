@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 from qsmbids.execution.io_errors import explain_text
 
@@ -36,6 +40,17 @@ class Failure:
     title: str
     message: str
     crash_file: str = ''
+
+
+def keep_traceback(error: BaseException, work_dir: Path) -> str:
+    """Write the traceback of an error into the crash folder; return its path, '' if it cannot."""
+    path = work_dir / 'crash' / f'error-{datetime.now():%Y%m%d-%H%M%S-%f}-{os.getpid()}.txt'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(''.join(traceback.format_exception(error)), encoding='utf-8')
+    except OSError:
+        return ''
+    return str(path)
 
 
 def last_message(traceback: str | Sequence[str] | None) -> str:

@@ -12,12 +12,8 @@ a node ends, so short nodes follow one another at once and waiting costs nothing
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,10 +32,10 @@ from nipype.pipeline.plugins.multiproc import (
     run_node,
 )
 
+from qsmbids.execution.child import end_with_parent, kill_workers
 from qsmbids.execution.priority import priorities
 from qsmbids.execution.reporting import Reporting, at_once
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LONGEST_SLEEP_S = 5.0  # an event ends it before; this is for safety only
 _DEATH_S = 10.0  # a killed process is gone long before
 
@@ -213,22 +209,14 @@ class SafeLegacyMultiProc(Reporting, LegacyMultiProcPlugin):
 
 
 def _kill_workers(pool: ProcessPoolExecutor, wait: bool = False) -> None:
-    processes = list((getattr(pool, '_processes', None) or {}).values())
-    for process in processes:
-        process.kill()
-    for process in processes if wait else ():
-        process.join(_DEATH_S)
+    workers = kill_workers(pool)
+    for worker in workers if wait else ():
+        worker.join(_DEATH_S)
 
 
 def _initialise_worker(folder: str) -> None:
-    """Set a worker up so that it ends with its parent, whatever ended that."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    with contextlib.suppress(OSError, AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():  # it ended before the line above
-        os._exit(1)
+    """Set a worker up: where it works, and that it ends with its parent."""
+    end_with_parent()
     process_initializer(folder)
 
 

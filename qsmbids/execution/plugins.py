@@ -68,6 +68,13 @@ def make_plugin(config: RunSettings, callback: Callable[[Any, str], None] | None
     return plugin
 
 
+def runs_elsewhere(config: RunSettings) -> bool:
+    """Whether steps run on other machines, so that the limits of this one say nothing."""
+    if config.plugin_file:
+        return read_plugin_file(config.plugin_file)[0] not in (*_LOCAL, 'Linear')
+    return bool(config.cluster)
+
+
 def read_plugin_file(path: Path) -> tuple[str, dict[str, Any]]:
     """Read ``plugin`` and ``plugin_args`` from a YAML file.
 

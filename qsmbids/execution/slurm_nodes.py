@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -173,7 +174,7 @@ class SafeSlurm(Reporting, SLURMPlugin):
             self._silent = False
         except slurm_queue.SlurmSilentError as error:
             if not self._silent:
-                _log.warning('Slurm does not answer; its jobs go on meanwhile: %s', error)
+                sys.stdout.write(f'Slurm does not answer; its jobs go on meanwhile: {error}\n')
             self._silent = True
 
     def _clear_task(self, taskid: int) -> None:

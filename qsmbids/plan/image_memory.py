@@ -57,7 +57,7 @@ class ImageMemory:
         info = _restored(path, known) if state and known and known.get('state') == state else None
         if info is None:
             info = inspect_image(path)
-        if state and not info.problem:
+        if state and not info.problem and _is_plain(info):
             self._now[str(path)] = {'state': state, 'told': _record(info)}
         return info
 
@@ -67,12 +67,21 @@ class ImageMemory:
         A folder that cannot be written to, or a full disk, costs only time: the images are
         looked at again.
         """
-        if self._write is None or self._now == self._before:
+        others = {path: known for path, known in self._before.items() if path not in self._now}
+        now = {path: known for path, known in others.items() if os.path.exists(path)} | self._now
+        if self._write is None or now == self._before:
             return
         try:
-            self._write(self._path_of(label), {'format': FORMAT, 'images': self._now})
+            self._write(self._path_of(label), {'format': FORMAT, 'images': now})
         except OSError:
             return
+
+
+def _is_plain(info: ImageInfo) -> bool:
+    """Whether the header holds only numbers that JSON has; damaged ones are looked at anew."""
+    affines = (info.affine, info.qform, info.sform)
+    numbers = [value for affine in affines for row in affine for value in row]
+    return all(map(math.isfinite, (*numbers, info.slope, info.intercept)))
 
 
 def _state(path: Path) -> list[int]:

@@ -32,7 +32,7 @@ PART = 'done'  # in the name of the stamp, like the parts of the records
 FORMAT = 1  # of the stamp; another one is not read
 _RECORDS = ('recon', 'extras', 'atlas', 'markings', COSMOS)
 
-# output folder and key to the checksum that an acquisition had when it was found unfinished
+# output folder and key to the checksum that an acquisition had when it was last asked about
 _at_start: dict[tuple[str, str], str] = {}
 
 
@@ -48,10 +48,8 @@ def fingerprint(acquisition: Acquisition | CosmosGroup, config: Config, cohort: 
 def is_done(acquisition: Acquisition | CosmosGroup, config: Config, cohort: str) -> bool:
     """Return whether an acquisition is finished, with these settings and this input."""
     now = fingerprint(acquisition, config, cohort)
-    if _stamp_holds(acquisition, config, cohort, now):
-        return True
     _at_start[str(config.output_dir), acquisition.key] = now
-    return False
+    return _stamp_holds(acquisition, config, cohort, now)
 
 
 def mark_done(outcome: Outcome, config: Config, cohort: str) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nipype import Node, Workflow
+from nipype import Workflow
 from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 
@@ -43,18 +43,15 @@ def execute(
     plugin = make_plugin(config, tell)
     try:
         graph.run(plugin=plugin)
-    except RuntimeError:
-        if not plugin.failures:
+    except Exception as error:
+        # Nipype raises again what it has reported: a single one as it is, several as one error
+        reported = isinstance(error, RuntimeError) or error in plugin._run_errors
+        if not (plugin.failures and reported):
             raise
     finally:
         plugin.stop()
     progress.end_graph()
     return plugin.failures
-
-
-def nodes_of(graph: Workflow) -> list[Node]:
-    """Return all nodes of a graph."""
-    return [graph.get_node(name) for name in graph.list_node_names()]
 
 
 def configure_nipype(config: Config) -> None:

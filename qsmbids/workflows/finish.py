@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from qsmbids import __version__
 from qsmbids.bids import names as bids_names
 from qsmbids.bids.cosmos import cosmos_names
 from qsmbids.bids.dataset import write_table
-from qsmbids.bids.write import write_json
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
 from qsmbids.plan.cosmos import CosmosGroup
@@ -26,10 +24,10 @@ from qsmbids.plan.models import Acquisition, Participant, Plan
 from qsmbids.report.models import AcquisitionResult, Figure, QCValue, Status
 from qsmbids.report.page import write_participant_page
 from qsmbids.report.tables import read_table
-from qsmbids.workflows.cosmos import failures_of
 from qsmbids.workflows.cosmos_result import cosmos_result
 from qsmbids.workflows.outcome import Outcome, judge, promised_names
 from qsmbids.workflows.qc import qc_values
+from qsmbids.workflows.status import write_status
 
 Record = dict[str, Any]
 
@@ -77,7 +75,7 @@ def finish(
             results.append(_result(outcome, records, qc, config))
         cosmos = [_judge_cosmos(group, config, failures) for group in person.cosmos]
         results += [cosmos_result(o, config.output_dir, _errors(o)) for o in cosmos]
-        _write_status(person, own, config, cosmos)
+        write_status(person, own, config, cosmos)
         _write_page(person, results, config)
         outcomes += [*own, *cosmos]
     return outcomes
@@ -86,6 +84,8 @@ def finish(
 def _judge_cosmos(
     group: CosmosGroup, config: Config, failures: Sequence[tuple[str, Failure]]
 ) -> Outcome:
+    from qsmbids.workflows.cosmos import failures_of  # with all of Nipype
+
     failed = failures_of(group, failures, config)
     failed = _with_kept_crash_files(failed, group.participant, config)
     return judge(group, cosmos_names(group), config.output_dir, failed)
@@ -95,7 +95,7 @@ def write_pages_of_unusable(plan: Plan, config: Config) -> None:
     """Write the page of each participant of whom nothing can be processed."""
     for person in plan.participants:
         if not person.usable:
-            _write_status(person, [], config)
+            write_status(person, [], config)
             _write_page(person, [], config)
 
 
@@ -231,27 +231,6 @@ def _haematocrit(table: Path, config: Config) -> float:
         return float(json.loads(table.with_suffix('.json').read_text('utf-8'))['Haematocrit'])
     except (OSError, LookupError, ValueError, TypeError):
         return config.haematocrit
-
-
-def _write_status(
-    person: Participant, outcomes: Sequence[Outcome], config: Config,
-    cosmos: Sequence[Outcome] = (),
-) -> None:  # fmt: skip
-    """Write how the run ended for a participant; the group level reads it."""
-    states, cosmos_states = (
-        {
-            o.acquisition.key: {
-                'status': 'complete' if o.complete else 'failed',
-                'message': o.reason,
-            }
-            for o in some
-        }
-        for some in (outcomes, cosmos)
-    )
-    issues = [{**asdict(issue), 'severity': str(issue.severity)} for issue in person.all_issues]
-    path = config.output_dir / f'sub-{person.label}' / 'log' / config.run_id / 'status.json'
-    content = {'command': config.command, 'acquisitions': states, 'issues': issues}
-    write_json(path, content | ({'cosmos': cosmos_states} if cosmos else {}))
 
 
 def _with_kept_crash_files(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qsmbids.bids import names as bids_names
 from qsmbids.config import Config
 from qsmbids.plan.cosmos import CosmosGroup
 from qsmbids.plan.models import Acquisition, Participant, Plan
 from qsmbids.workflows.atlas_ages import AtlasAges
 from qsmbids.workflows.done import is_done
 from qsmbids.workflows.outcome import Outcome, promised_names
+from qsmbids.workflows.status import is_reported
 
 Cohorts = Mapping[str, str]
 
@@ -59,7 +59,7 @@ def remaining(plan: Plan, config: Config, cohorts: Cohorts) -> Remaining:
     """Compare the plan with what the output folder holds.
 
     A COSMOS map is made of steps of its orientations, so these are computed again with it. A
-    person without a page is reported again.
+    person without a page, or with other findings than the page tells, is reported again.
     """
     people: list[Participant] = []
     keys: set[str] = set()
@@ -71,8 +71,7 @@ def remaining(plan: Plan, config: Config, cohorts: Cohorts) -> Remaining:
         for group in person.cosmos:
             if not _done(group, config, cohorts):
                 todo |= {group.key, *(a.key for a in group.acquisitions)}
-        page = config.output_dir / bids_names.report_path(person.label)
-        if todo or not page.is_file():
+        if todo or not is_reported(person, config.output_dir):
             people.append(person)
         keys |= todo
         kept += [
@@ -85,4 +84,5 @@ def remaining(plan: Plan, config: Config, cohorts: Cohorts) -> Remaining:
 
 
 def _done(acquisition: Acquisition | CosmosGroup, config: Config, cohorts: Cohorts) -> bool:
-    return not config.redo and is_done(acquisition, config, cohorts.get(acquisition.key, ''))
+    found = is_done(acquisition, config, cohorts.get(acquisition.key, ''))
+    return found and not config.redo

@@ -39,7 +39,7 @@ IN_THE_PLAN = (
 WITHOUT_INFLUENCE = (
     'output_dir', 'work_dir', 'levels', 'build_atlas', 'atlas_licence', 'group', 'nprocs',
     'omp_nthreads', 'mem_gb', 'cpu_source', 'mem_source', 'plugin_file', 'cluster',
-    'cluster_args', 'clean_workdir', 'keep_work', 'redo', 'resource_monitor',
+    'cluster_args', 'clean_workdir', 'wait_minutes', 'keep_work', 'redo', 'resource_monitor',
     'stop_on_first_crash', 'reports_only', 'dry_run', 'verbose', 'command', 'run_id',
 )  # fmt: skip
 

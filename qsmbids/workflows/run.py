@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from qsmbids.config import Config
 from qsmbids.execution.child import in_child
-from qsmbids.execution.failures import Failure
+from qsmbids.execution.failures import Failure, keep_traceback
+from qsmbids.execution.io_errors import explain
 from qsmbids.execution.progress import Progress
 from qsmbids.execution.work_folder import release
-from qsmbids.plan.models import Participant, Plan
+from qsmbids.plan.cosmos import CosmosGroup
+from qsmbids.plan.models import Acquisition, Participant, Plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf
 from qsmbids.workflows.atlas_choice import AtlasChoice, choose_atlas
 from qsmbids.workflows.completion import Completion
 from qsmbids.workflows.cosmos import add_cosmos
 from qsmbids.workflows.done import forget, mark_done
-from qsmbids.workflows.execute import configure_nipype, execute, nodes_of
+from qsmbids.workflows.execute import configure_nipype, execute
 from qsmbids.workflows.finish import finish
 from qsmbids.workflows.finished import Cohorts, Remaining
 from qsmbids.workflows.outcome import Outcome
@@ -52,8 +54,14 @@ def process(
     # drawing the built-in atlas takes 0.3 GB, which each worker would inherit
     choices = in_child(choose_atlas, wanted, config)
     outcomes: list[Outcome] = []
+    stopped = False
     for people in _batches(left, max(BATCH, _PER_PROCESSOR * config.nprocs)):
-        outcomes += _Batch(plan.bids_dir, people, left, config, cohorts).run(choices, progress)
+        if stopped:
+            outcomes += finish(Plan(plan.bids_dir, tuple(people)), config, [], cohorts)
+            continue
+        done = _Batch(plan.bids_dir, people, left, config, cohorts).run(choices, progress)
+        outcomes += done
+        stopped = config.stop_on_first_crash and any(outcome.failures for outcome in done)
     return outcomes
 
 
@@ -76,6 +84,20 @@ class _Batch:
         left, config = self._left, self._config
         wanted = [a for person in self._people.values() for a in left.acquisitions(person)]
         groups = [group for person in self._people.values() for group in left.groups(person)]
+        keys = self._compute(wanted, groups, choices, progress) if wanted else []
+        for label in self._people.keys() - self._outcomes.keys():
+            try:
+                self._finish(label, keys)
+            except Exception as error:  # noqa: BLE001 - what hinders one must not stop the others
+                self._outcomes[label] = _unreported(self._people[label], error, config)
+        return [outcome for label in self._people for outcome in self._outcomes[label]]
+
+    def _compute(
+        self, wanted: Sequence[Acquisition], groups: Sequence[CosmosGroup],
+        choices: Mapping[str, AtlasChoice], progress: Progress,
+    ) -> list[tuple[str, Failure]]:  # fmt: skip
+        """Build the graph and carry it out; return what failed, with the key it belongs to."""
+        config = self._config
         workflows = {a.key: init_acquisition_wf(a, config, choices.get(a.key)) for a in wanted}
         run_wf = init_run_wf(list(workflows.values()), str(config.work_dir))
         for done in (*wanted, *groups):
@@ -85,28 +107,48 @@ class _Batch:
         names = {workflow_name(a.key): a.key for a in wanted}
         names |= add_cosmos(run_wf, workflows, groups, config, choices)
         owners = {workflow_name(each.key): each.participant for each in (*wanted, *groups)}
-        nodes = {node.fullname: owners[_part(node.fullname, owners)] for node in nodes_of(run_wf)}
-        failures = execute(run_wf, names, config, progress, Completion(nodes, self._finish))
-        keys = _with_keys(failures, names)
-        for label in self._people.keys() - self._outcomes.keys():
-            self._finish(label, keys)
-        return [outcome for label in self._people for outcome in self._outcomes[label]]
+        # as the scheduler will call them: it knows them by the whole graph
+        nodes = {
+            f'{run_wf.name}.{name}': owners[_part(name, owners)]
+            for name in run_wf.list_node_names()
+        }
+        completion = Completion(nodes, self._finish_on_the_way)
+        return _with_keys(execute(run_wf, names, config, progress, completion), names)
+
+    def _finish_on_the_way(self, label: str) -> None:
+        """Finish a person while others are at work; the scheduler must not be disturbed."""
+        try:
+            self._finish(label)
+        except Exception:  # noqa: BLE001 - it is tried again after the graph, and told there
+            self._outcomes.pop(label, None)
 
     def _finish(self, label: str, failures: Sequence[tuple[str, Failure]] = ()) -> None:
         """Judge and report a person; what is complete needs its steps no more."""
         person, config = self._people[label], self._config
         outcomes = finish(Plan(self._bids_dir, (person,)), config, failures, self._cohorts)
-        self._outcomes[label] = outcomes
         computed = [o for o in outcomes if o.acquisition.key in self._left.keys]
         done = [
             outcome.acquisition.key
             for outcome in computed
             if mark_done(outcome, config, self._cohorts.get(outcome.acquisition.key, ''))
         ]
+        self._outcomes[label] = outcomes
         if config.keep_work or (person.cosmos and len(done) < len(computed)):
             return  # a COSMOS map is made of the steps of its orientations
         for key in done:
             release(config.work_dir, workflow_name(key))
+
+
+def _unreported(person: Participant, error: Exception, config: Config) -> list[Outcome]:
+    """Return what is said of a person whose results could not be judged or reported."""
+    path = keep_traceback(error, config.work_dir)
+    text = explain(error, config.output_dir) or (
+        f'{type(error).__name__}: {error}\n'
+        'The results are there as far as they were computed, but not their page.\n'
+        'Start the same command again; if that does not help, report it with that file.'
+    )
+    failure = Failure('', 'writing the page', text, path)
+    return [Outcome(each, {}, (), (failure,)) for each in (*person.usable, *person.cosmos)]
 
 
 def _with_keys(failures: Sequence[Failure], names: Mapping[str, str]) -> list[tuple[str, Failure]]:

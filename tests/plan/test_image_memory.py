@@ -1,5 +1,6 @@
 import os
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -103,3 +104,25 @@ def test_nothing_is_written_without_leave_and_a_full_disk_is_no_error(good, memo
         raise OSError(28, 'No space left on device')
 
     assert good.only(memory=memory(full)).usable
+
+
+@pytest.mark.parametrize('bad', [np.inf, np.nan])
+def test_numbers_that_json_has_not_are_not_remembered(good, memory, looked, bad):
+    name = 'sub-01_echo-1_part-mag_MEGRE.nii.gz'
+    path = good.root / 'sub-01/anat' / name
+    image = nib.load(path)
+    header = image.header.copy()
+    header['srow_x'][0] = bad
+    nib.Nifti1Image(np.asarray(image.dataobj), None, header).to_filename(path)
+    first = good.plan(memory=memory())
+    looked.clear()
+    assert good.plan(memory=memory()) == first
+    assert looked == [name]
+
+
+def test_what_is_not_looked_at_stays_known(good, memory, looked):
+    good.plan(memory=memory())
+    good.plan(memory=memory(), filters={'megre': {'echo': '1'}})
+    looked.clear()
+    good.plan(memory=memory())
+    assert looked == []

@@ -207,6 +207,14 @@ def test_input_that_changes_during_the_run_is_not_done(acquisition, config):
     assert mark_done(outcome, config, COHORT), 'the next run has made it from the new state'
 
 
+def test_the_same_of_what_is_repeated_although_it_was_done(acquisition, config):
+    outcome = complete(acquisition, config)
+    assert mark_done(outcome, config, COHORT)
+    assert is_done(acquisition, config, COHORT)
+    os.utime(acquisition.echoes[0].magnitude, (1e9, 1e9))
+    assert not mark_done(outcome, config, COHORT)
+
+
 def test_orientations_of_a_group(dataset, config):
     first, second = make_plan(dataset).acquisitions
     group = CosmosGroup('sub-01_desc-cosmos', (first, second, second))
