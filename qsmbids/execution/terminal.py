@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -175,9 +174,10 @@ class TerminalDisplay:
             for handler in getattr(logger, 'handlers', ()):
                 old = getattr(handler, 'stream', None)
                 if isinstance(handler, logging.StreamHandler) and old in self._plain:
-                    with contextlib.suppress(AttributeError):  # some follow sys.stderr anyway
-                        handler.setStream(now[old])
-                        self._handlers.append((handler, old))
+                    if isinstance(getattr(type(handler), 'stream', None), property):
+                        continue  # it asks for sys.stderr each time, and cannot be set
+                    self._handlers.append((handler, old))
+                    handler.setStream(now[old])
 
     def _restore_loggers(self) -> None:
         for handler, stream in self._handlers:

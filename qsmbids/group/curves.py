@@ -164,7 +164,8 @@ def _run(arguments: list[tuple], nprocs: int) -> Iterable[Choice | str]:
     if nprocs < 2 or work < _WORTH_PROCESSES:
         yield from map(_one, arguments)
         return
-    with ProcessPoolExecutor(nprocs, mp_context=get_context('forkserver')) as pool:
+    # not forkserver: its socket lies in the work folder, whose path may be too long for one
+    with ProcessPoolExecutor(nprocs, mp_context=get_context('spawn')) as pool:
         yield from pool.map(_one, arguments, chunksize=2)
 
 

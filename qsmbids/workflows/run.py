@@ -10,8 +10,7 @@ from qsmbids.execution.failures import Failure, keep_traceback
 from qsmbids.execution.io_errors import explain
 from qsmbids.execution.progress import Progress
 from qsmbids.execution.work_folder import release
-from qsmbids.plan.cosmos import CosmosGroup
-from qsmbids.plan.models import Acquisition, Participant, Plan
+from qsmbids.plan.models import Participant, Plan
 from qsmbids.workflows.acquisition import init_acquisition_wf, init_run_wf
 from qsmbids.workflows.atlas_choice import AtlasChoice, choose_atlas
 from qsmbids.workflows.completion import Completion
@@ -49,19 +48,15 @@ def process(
     """
     configure_nipype(config)
     wanted = [a for person in left.people for a in left.acquisitions(person)]
-    if not wanted:  # only pages are missing
-        return finish(Plan(plan.bids_dir, left.people), config, [], cohorts)
     # drawing the built-in atlas takes 0.3 GB, which each worker would inherit
-    choices = in_child(choose_atlas, wanted, config)
+    choices = in_child(choose_atlas, wanted, config) if wanted else {}
     outcomes: list[Outcome] = []
-    stopped = False
     for people in _batches(left, max(BATCH, _PER_PROCESSOR * config.nprocs)):
-        if stopped:
-            outcomes += finish(Plan(plan.bids_dir, tuple(people)), config, [], cohorts)
-            continue
-        done = _Batch(plan.bids_dir, people, left, config, cohorts).run(choices, progress)
-        outcomes += done
-        stopped = config.stop_on_first_crash and any(outcome.failures for outcome in done)
+        batch = _Batch(plan.bids_dir, people, left, config, cohorts)
+        failures: list[tuple[str, Failure]] = []
+        if not (config.stop_on_first_crash and any(o.failures for o in outcomes)):
+            failures = batch.compute(choices, progress)
+        outcomes += batch.finish(failures)
     return outcomes
 
 
@@ -79,25 +74,15 @@ class _Batch:
         self._cohorts = cohorts
         self._outcomes: dict[str, list[Outcome]] = {}
 
-    def run(self, choices: Mapping[str, AtlasChoice], progress: Progress) -> list[Outcome]:
-        """Build the graph, carry it out, and finish whoever was not finished on the way."""
+    def compute(
+        self, choices: Mapping[str, AtlasChoice], progress: Progress
+    ) -> list[tuple[str, Failure]]:
+        """Build the graph and carry it out; return what failed, with the key it belongs to."""
         left, config = self._left, self._config
         wanted = [a for person in self._people.values() for a in left.acquisitions(person)]
         groups = [group for person in self._people.values() for group in left.groups(person)]
-        keys = self._compute(wanted, groups, choices, progress) if wanted else []
-        for label in self._people.keys() - self._outcomes.keys():
-            try:
-                self._finish(label, keys)
-            except Exception as error:  # noqa: BLE001 - what hinders one must not stop the others
-                self._outcomes[label] = _unreported(self._people[label], error, config)
-        return [outcome for label in self._people for outcome in self._outcomes[label]]
-
-    def _compute(
-        self, wanted: Sequence[Acquisition], groups: Sequence[CosmosGroup],
-        choices: Mapping[str, AtlasChoice], progress: Progress,
-    ) -> list[tuple[str, Failure]]:  # fmt: skip
-        """Build the graph and carry it out; return what failed, with the key it belongs to."""
-        config = self._config
+        if not wanted:  # only pages are missing
+            return []
         workflows = {a.key: init_acquisition_wf(a, config, choices.get(a.key)) for a in wanted}
         run_wf = init_run_wf(list(workflows.values()), str(config.work_dir))
         for done in (*wanted, *groups):
@@ -113,7 +98,17 @@ class _Batch:
             for name in run_wf.list_node_names()
         }
         completion = Completion(nodes, self._finish_on_the_way)
-        return _with_keys(execute(run_wf, names, config, progress, completion), names)
+        failures = execute(run_wf, names, config, progress, completion)
+        return [(names[_part(failure.node, names)], failure) for failure in failures]
+
+    def finish(self, failures: Sequence[tuple[str, Failure]]) -> list[Outcome]:
+        """Finish whoever was not finished on the way; return what became of everybody."""
+        for label in [label for label in self._people if label not in self._outcomes]:
+            try:
+                self._finish(label, failures)
+            except Exception as error:  # noqa: BLE001 - what hinders one must not stop the others
+                self._outcomes[label] = _unreported(self._people[label], error, self._config)
+        return [outcome for label in self._people for outcome in self._outcomes[label]]
 
     def _finish_on_the_way(self, label: str) -> None:
         """Finish a person while others are at work; the scheduler must not be disturbed."""
@@ -149,11 +144,6 @@ def _unreported(person: Participant, error: Exception, config: Config) -> list[O
     )
     failure = Failure('', 'writing the page', text, path)
     return [Outcome(each, {}, (), (failure,)) for each in (*person.usable, *person.cosmos)]
-
-
-def _with_keys(failures: Sequence[Failure], names: Mapping[str, str]) -> list[tuple[str, Failure]]:
-    """Name the acquisition that each failed node belongs to."""
-    return [(names[_part(failure.node, names)], failure) for failure in failures]
 
 
 def _part(fullname: str, names: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import pty
 import re
@@ -202,3 +203,13 @@ def test_real_terminal_is_left_as_it_was_and_nothing_is_lost(how):
     assert sent.rfind('\x1b[?25h') > sent.rfind('\x1b[?25l') >= 0  # the cursor is back
     assert sent.endswith('the end True\r\n')
     assert ('stopped' in sent) == (how == 'stop')
+
+
+def test_a_handler_that_follows_stderr_by_itself_is_left_alone():
+    logger = logging.getLogger('qsmbids.test.last_resort')
+    logger.addHandler(logging.lastResort)
+    try:
+        with Scene(80, 24, ['sub-01']).progress:
+            pass
+    finally:
+        logger.removeHandler(logging.lastResort)
