@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from qsmbids.plan.cosmos import CosmosGroup
 
 # Resident memory of a worker before its images. It keeps the libraries of all steps that it has
-# done (compiled loops, pictures, ANTs), so steps at the end count more of them. Drawing the
-# built-in atlas leaves 0.3 GB in the process that starts the workers, which all of them share.
+# done (compiled loops, pictures, ANTs), so steps at the end count more of them.
 RECON_GB = 0.33
-ATLAS_GB = 0.66
+ATLAS_GB = 0.45
 MAIN_GB = 0.12  # of the process that hands out the steps; what workers share is in theirs
 
 BUILTIN_MEGAVOXELS = 4.89  # of QSMLifespan, 155 x 191 x 165

@@ -27,7 +27,7 @@ SCANS = orientation_scans(
 def run(dataset, folder, *options):
     return main(
         [str(dataset), str(folder / 'out'), 'participant', '-w', str(folder / 'work'),
-         '--recon-only', '--cosmos', *options]
+         '--recon-only', '--cosmos', '--keep-work', *options]
     )  # fmt: skip
 
 

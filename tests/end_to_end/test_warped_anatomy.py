@@ -57,7 +57,7 @@ def person(allen, tmp_path_factory):
 
 def run(folder, out, *options):
     arguments = [folder / 'bids', out, 'participant', '-w', folder / 'work', *options]
-    arguments += ['--registration', 'fast']
+    arguments += ['--registration', 'fast', '--keep-work']
     return main([str(argument) for argument in arguments])
 
 

@@ -139,7 +139,7 @@ def test_from_raw_data_to_tables(dataset, tmp_path, capfd):
     out = tmp_path / 'out'
     arguments = [str(dataset), str(out), 'participant', '-w', str(tmp_path / 'work'),
                  '--participant-label', '01', '--recon-only', '-d',
-                 f'drawn={tmp_path / "drawn"}']  # fmt: skip
+                 f'drawn={tmp_path / "drawn"}', '--keep-work']  # fmt: skip
     assert main([*arguments, '--haematocrit', '0.45']) == 0
     anat = out / 'sub-01' / 'anat'
     tables = {p.name: read_table(p) for p in anat.glob('*_label-*.tsv')}
@@ -172,5 +172,7 @@ def test_from_raw_data_to_tables(dataset, tmp_path, capfd):
     sidecar = json.loads((anat / 'sub-01_label-vein_desc-veins_Chimap.json').read_text())
     assert sidecar['Haematocrit'] == 0.40
     text = ''.join(capfd.readouterr())
-    assert 'dipole inversion (kept' in text
-    assert 'lesions and veins (kept' not in text
+    steps = [line for line in text.splitlines() if line.startswith('[')]
+    assert any('lesions and veins' in line for line in steps)
+    assert not any('dipole inversion' in line for line in steps)
+    assert any('kept from an earlier run' in line for line in steps)

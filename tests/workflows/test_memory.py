@@ -209,4 +209,5 @@ def test_prediction_agrees_with_measurement(tmp_path):
     for name, need in needs.items():
         (path,) = work.glob(f'qsmbids_*/{workflow_name(acquisition.key)}/{name}/record.json')
         measured = json.loads(path.read_text(encoding='utf-8'))['peak_gb']
-        assert measured <= need.gb <= 2 * measured + 0.1, name
+        # 0.25 GB: libraries that a worker holds or not, by what it has done before
+        assert measured <= need.gb <= 2 * measured + 0.25, name
