@@ -71,6 +71,7 @@ def test_local_plugins_run_and_name_what_failed(tmp_path, name):
 @pytest.fixture
 def fake_pbs(tmp_path, monkeypatch):
     """qsub that runs the script at once, qstat that knows no job, qdel that notes its call."""
+    monkeypatch.chdir(tmp_path)  # Nipype leaves what qstat says in the current folder
     folder = tmp_path / 'bin'
     folder.mkdir()
     commands = {
