@@ -22,6 +22,9 @@ _CONFIG = {
 _OTHER_FOLDERS = r'(?:ses-[^/]+/)?(?!ses-|anat(?:/|$)|swi(?:/|$))[^/]+$'
 _OTHER_FILES = r'(?:\.json|\.tsv|\.bval|\.bvec)$|/\.[^/]*$'
 
+# what PyBIDS raises for a damaged dataset_description.json; its own error is a ValueError
+_DAMAGED = (ValueError, OSError, TypeError, LookupError, AttributeError)
+
 
 class ImageIndex:
     """The images in ``anat/`` and ``swi/`` of some participants.
@@ -43,7 +46,7 @@ class ImageIndex:
         try:
             for path in _files(bids_dir, ignore) if participants else ():
                 self._found[path.parts[0].removeprefix('sub-')].append(bids_dir / path)
-        except Exception:  # noqa: BLE001 - whatever a damaged dataset_description.json leads to
+        except _DAMAGED:
             # a participant's folder has no description that could be damaged
             ignore = re.compile(rf'^/{_OTHER_FOLDERS}|{_OTHER_FILES}')
             for label in participants:
