@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from qsmbids import __version__
-from qsmbids.bids.write import GZIP_LEVEL, write_atomically, write_json
+from qsmbids.bids.write import Packed, write_atomically, write_json
 from qsmbids.cli import exit_codes
 from qsmbids.cli.step_messages import StepError
 from qsmbids.cli.step_physics import Physics
@@ -272,7 +271,7 @@ def _image(data: np.ndarray, template: nib.Nifti1Image) -> nib.Nifti1Image:
 
 def _stream(image: nib.Nifti1Image, path: Path, stream: BinaryIO) -> None:
     if path.name.endswith('.gz'):
-        with gzip.GzipFile('', 'wb', GZIP_LEVEL, stream, mtime=0) as packed:
+        with Packed(stream) as packed:
             image.to_stream(packed)
     else:
         image.to_stream(stream)

@@ -63,6 +63,7 @@ class Sink(Step):
             if 'reference' in record:
                 facts['reference'] = record['reference']
         written: dict[str, int] = {}
+        packed: dict[Path, Path] = {}  # by source: compressed once, also under a second name
         tables = _tables_by_key(i.tables)
         contents = sidecars(i.acquisition, i.names, i.settings, facts, i.bids_dir)
         for key, name in i.names.items():
@@ -78,7 +79,10 @@ class Sink(Step):
                 write_json(side, contents[key])
             else:  # a table brings its data dictionary along
                 copy(Path(source).with_suffix('.json'), side)
-            copy(Path(source), out / name)
+            source = Path(source)
+            copy(packed.get(source, source), out / name)
+            if name.endswith('.gz'):
+                packed.setdefault(source, out / name)
             written.update({str(p): p.stat().st_size for p in (side, out / name)})
         figures = copy_figures(i.figures, i.acquisition.participant, out)
         for figure in figures:

@@ -1,5 +1,6 @@
 """Writing is all or nothing, and repeatable to the byte."""
 
+import contextlib
 import errno
 import fcntl
 import gzip
@@ -8,10 +9,19 @@ import os
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from qsmbids.bids.dataset import other_version, prepare_dataset, to_tsv, write_table
-from qsmbids.bids.write import copy, remove_leftovers, write_atomically, write_json, write_text
+from qsmbids.bids.write import (
+    Packed,
+    copy,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):
@@ -98,6 +108,28 @@ def test_copy_compresses_to_the_same_bytes(tmp_path):
     one, two = ((tmp_path / n).read_bytes() for n in ('one.nii.gz', 'two.nii.gz'))
     assert one == two
     assert gzip.decompress(one) == source.read_bytes()
+
+
+def test_packed_image_is_read_by_others(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(30, 20, 10)).astype(np.float32)
+    noise[:15] = 0
+    path = tmp_path / 'x.nii.gz'
+    with path.open('wb') as stream:
+        with Packed(stream) as packed:
+            nib.Nifti1Image(noise, np.eye(4)).to_stream(packed)
+        assert not stream.closed
+    np.testing.assert_array_equal(nib.load(path).get_fdata(dtype=np.float32), noise)
+    assert path.stat().st_size < 0.6 * noise.nbytes
+    assert subprocess.run(['gzip', '--test', path], check=False).returncode == 0
+
+
+def test_a_failed_pack_is_no_whole_file(tmp_path):
+    path = tmp_path / 'x.gz'
+    with path.open('wb') as stream, contextlib.suppress(OSError), Packed(stream) as packed:
+        packed.write(bytes(1_000_000))
+        raise OSError('disk full')
+    with pytest.raises(EOFError):
+        gzip.decompress(path.read_bytes())
 
 
 def test_json_refuses_nan(tmp_path):
