@@ -32,13 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('\nInterrupted. Finished steps are kept: the same command goes on from here.')
         return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.INTERNAL
-    except Exception as error:  # noqa: BLE001 - the last resort: whoever runs this reads no Python
-        text = explain(error, config.work_dir)
-        print(text or unexpected(error, config.work_dir), file=sys.stderr)
-        return exit_codes.SOME_FAILED if text else exit_codes.INTERNAL
+    except Exception as error:  # noqa: BLE001 - whoever runs this reads no Python
+        return last_resort(error, config.work_dir)
 
 
 def run(config: Config) -> int:
@@ -60,6 +55,16 @@ def run(config: Config) -> int:
 
         codes.append(run_group_level(config))
     return max(codes, default=exit_codes.OK)
+
+
+def last_resort(error: Exception, work_dir: Path) -> int:
+    """Tell in three lines of an error that nobody caught; return the exit code."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.INTERNAL
+    text = explain(error, work_dir)
+    print(text or unexpected(error, work_dir), file=sys.stderr)
+    return exit_codes.SOME_FAILED if text else exit_codes.INTERNAL
 
 
 def unexpected(error: Exception, work_dir: Path) -> str:

@@ -82,7 +82,9 @@ def run_participants(config: Config) -> int:
 
 
 def make_the_plan(
-    config: Config, write: Callable[[Path, Mapping[str, Any]], None] | None = None
+    config: Config,
+    write: Callable[[Path, Mapping[str, Any]], None] | None = None,
+    threads: int = 0,
 ) -> Plan:
     """Return the plan of a run.
 
@@ -92,6 +94,9 @@ def make_the_plan(
     write : callable, optional
         Writes what was learned about the images of a person, from path and content; without
         it the next plan has to look through them again.
+    threads : int
+        Images that are read at the same time; 0 for as many as the run has processors, up to
+        eight: more wait for the disk.
     """
     from qsmbids.plan.image_memory import ImageMemory
     from qsmbids.plan.planner import make_plan
@@ -112,6 +117,7 @@ def make_the_plan(
         mask_derivatives=_only_masks(config),
         cosmos=config.cosmos,
         memory=ImageMemory(place, write),
+        threads=threads or min(config.nprocs, 8),
     )
 
 

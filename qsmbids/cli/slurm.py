@@ -7,7 +7,6 @@ missing.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from qsmbids import __version__
 from qsmbids.cli import exit_codes
-from qsmbids.cli.main import unexpected
+from qsmbids.cli.main import last_resort
 from qsmbids.cli.slurm_arguments import Passed, read
 from qsmbids.cli.slurm_people import group_of, people_of, stuck_words
 from qsmbids.cli.slurm_plan import group_need, needs, stamps
@@ -29,7 +28,7 @@ from qsmbids.cli.slurm_refusals import (
 )
 from qsmbids.cli.slurm_show import show_issues, show_status, show_work, status_json
 from qsmbids.cli.slurm_task import check_folders, group_command, make_task, person_command
-from qsmbids.execution.io_errors import explain
+from qsmbids.execution.limits import available_cpus
 from qsmbids.execution.lock import WorkFolderError, WorkLock
 from qsmbids.execution.slurm import commands, status
 from qsmbids.execution.slurm.errors import SlurmError
@@ -68,13 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print('\nInterrupted. Jobs that were submitted go on: --status shows them, --cancel stops')
         print('them, and the same command again submits what is missing.')
         return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.INTERNAL
-    except Exception as error:  # noqa: BLE001 - the last resort: whoever runs this reads no Python
-        text = explain(error, work_dir)
-        print(text or unexpected(error, work_dir), file=sys.stderr)
-        return exit_codes.SOME_FAILED if text else exit_codes.INTERNAL
+    except Exception as error:  # noqa: BLE001 - whoever runs this reads no Python
+        return last_resort(error, work_dir)
 
 
 def _record(work_dir: Path) -> State:
@@ -126,7 +120,8 @@ def _plan_and_submit(own: argparse.Namespace, passed: Passed, said: str) -> int:
     task = make_task(own, passed, said)
     if not own.dry_run:
         check_folders(config)
-    plan = make_the_plan(config, None if own.dry_run else write_json)
+    threads = min(available_cpus(), 4)  # a login node belongs to everybody
+    plan = make_the_plan(config, None if own.dry_run else write_json, threads)
     ages = ages_of(plan, config, own)
     issues = check(plan, config, ages)
     print(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class Builder:
         The tables.
     look : callable
         Looks at an image file.
+    pool : Executor, optional
+        Threads that look at several files at once; unpacking leaves the interpreter free.
     """
 
     def __init__(
@@ -60,11 +63,13 @@ class Builder:
         request: Request,
         ages: AgeReader,
         look: Callable[[Path], ImageInfo] = inspect_image,
+        pool: Executor | None = None,
     ) -> None:
         self.request = request
         self.ages = ages
         self.sidecars = SidecarReader(request.bids_dir)
         self._look = look
+        self._pool = pool
         self._images: dict[Path, ImageInfo] = {}
 
     def inspect(self, path: Path) -> ImageInfo:
@@ -72,6 +77,14 @@ class Builder:
         if path not in self._images:
             self._images[path] = self._look(path)
         return self._images[path]
+
+    def inspect_all(self, paths: Iterable[Path]) -> dict[Path, ImageInfo]:
+        """Look at image files, several at once where there are threads."""
+        paths = list(dict.fromkeys(paths))
+        new = [path for path in paths if path not in self._images]
+        look_at = self._pool.map if self._pool else map
+        self._images.update(zip(new, look_at(self._look, new), strict=True))
+        return {path: self._images[path] for path in paths}
 
     def forget(self, label: str) -> None:
         """Drop what is known about a participant's files; nobody shares them."""
@@ -97,7 +110,7 @@ class Builder:
         findings = Findings(request.bids_dir, scan.key)
         pairs, form = pair_echoes(scan, findings)
         paths = [path for pair in pairs for path in pair.paths]
-        images = {path: self.inspect(path) for path in paths}
+        images = self.inspect_all(paths)
         sidecars = {
             name.path: self.sidecars.read(name, findings)
             for pair in pairs

@@ -187,7 +187,7 @@ def test_two_thousand_people(tmp_path, scheduler, people, monkeypatch, capsys):
     monkeypatch.setattr(
         participant,
         'make_the_plan',
-        lambda config, write=None: type(plan)(plan.bids_dir, tuple(many)),
+        lambda config, write=None, threads=0: type(plan)(plan.bids_dir, tuple(many)),
     )
     base = [tmp_path / 'bids', tmp_path / 'out', '-w', tmp_path / 'work', '--recon-only']
     # the checksums of 'finished' are not part of it; every run pays for those
