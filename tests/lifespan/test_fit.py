@@ -196,17 +196,6 @@ def test_people_of_one_age_have_a_mean_and_a_spread():
     assert fit.sd(70) == pytest.approx(value.std(ddof=1))
 
 
-def test_fits_are_quick():
-    import time
-
-    value = noisy('exponential')
-    fit_curve(AGE, value)
-    start = time.process_time()
-    for _ in range(5):
-        fit_curve(AGE, value)
-    assert (time.process_time() - start) / 5 < 0.3
-
-
 def test_few_people_get_a_constant_spread_and_are_told():
     age = np.linspace(3, 80, 12)
     value = Exponential(0.1, 0.06)(age) + 0.004 * np.random.default_rng(0).standard_normal(12)

@@ -226,9 +226,9 @@ def test_orientations_of_a_group(dataset, config):
     assert not is_done(group, config, '')
 
 
-def test_quick_and_without_heavy_libraries(dataset, tmp_path):
+def test_asking_imports_no_heavy_libraries(dataset, tmp_path):
     code = (
-        'import sys, time\n'
+        'import sys\n'
         'from pathlib import Path\n'
         'from qsmbids.config import Config\n'
         'from qsmbids.plan.planner import make_plan\n'
@@ -236,10 +236,6 @@ def test_quick_and_without_heavy_libraries(dataset, tmp_path):
         'plan = make_plan(Path(sys.argv[1]))\n'
         'config = Config(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[2]))\n'
         'is_done(plan.acquisitions[0], config, "4")\n'
-        'start = time.process_time()\n'
-        'for _ in range(50):\n'
-        '    is_done(plan.acquisitions[0], config, "4")\n'
-        'assert (time.process_time() - start) / 50 < 0.005\n'
         'heavy = {"nipype", "ants", "pandas", "matplotlib", "networkx"}\n'
         'assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n'
     )

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -174,13 +173,6 @@ def test_presets_of_the_registration_differ(acquisition, config):
     )
     assert fast < standard / 2
     assert standard < precise
-
-
-def test_thousands_are_forecast_in_a_moment(acquisition, config):
-    start = time.process_time()
-    found = forecast([acquisition] * 2000, config)
-    assert time.process_time() - start < 2
-    assert len(found.needs) == 2000
 
 
 def test_no_workflow_engine_is_needed():
