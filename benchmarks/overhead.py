@@ -6,7 +6,8 @@
 The person is simulated (once: the folder is used again). Then ``qsmbids ... participant`` runs
 as a process of its own, in which the functions named in ``PARTS`` keep count of the processor
 time that they take, without that of one another; workers inherit this when they are forked. What
-stands after ``--`` is handed to the run. A second run, with nothing to do, is measured as well.
+stands after ``--`` is handed to the run. Loops are compiled before, as the image brings them.
+A second run, with nothing to do, is measured as well.
 
 Processor time is compared, not wall time, so that other work on the machine counts little.
 
@@ -109,6 +110,9 @@ def main() -> int:
         return run_counted(args)
     folder = args.out.resolve()
     simulate(folder / 'bids', args.voxel_size)
+    os.environ['NUMBA_CACHE_DIR'] = str(folder / 'loops')
+    warm = [sys.executable, '-m', 'qsmbids.cli.warm_cache', str(folder / 'loops')]
+    subprocess.run(warm, check=True, stdout=subprocess.DEVNULL)
     for name in ('out', 'work'):
         shutil.rmtree(folder / name, ignore_errors=True)
     share = report(folder, args, 'first run')
