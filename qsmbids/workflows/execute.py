@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import chdir, nullcontext
 from typing import Any
 
 from nipype import Workflow
@@ -12,7 +13,7 @@ from nipype import logging as nipype_logging
 
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
-from qsmbids.execution.plugins import make_plugin
+from qsmbids.execution.plugins import make_plugin, runs_elsewhere
 from qsmbids.execution.progress import Progress
 
 
@@ -41,15 +42,18 @@ def execute(
             also(node, status)
 
     plugin = make_plugin(config, tell)
-    try:
-        graph.run(plugin=plugin)
-    except Exception as error:
-        # Nipype raises again what it has reported: a single one as it is, several as one error
-        reported = isinstance(error, RuntimeError) or error in plugin._run_errors
-        if not (plugin.failures and reported):
-            raise
-    finally:
-        plugin.stop()
+    # plugins for batch systems leave stdout.nipype and stderr.nipype where they stand
+    place = chdir(config.work_dir / 'log') if runs_elsewhere(config) else nullcontext()
+    with place:
+        try:
+            graph.run(plugin=plugin)
+        except Exception as error:
+            # Nipype raises again what it has reported: one as it is, several as one error
+            reported = isinstance(error, RuntimeError) or error in plugin._run_errors
+            if not (plugin.failures and reported):
+                raise
+        finally:
+            plugin.stop()
     progress.end_graph()
     return plugin.failures
 

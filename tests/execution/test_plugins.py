@@ -1,7 +1,9 @@
 """Any of Nipype's plugins runs, names what failed, and says why it cannot be used."""
 
 import stat
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from nipype import Node, Workflow
@@ -9,6 +11,7 @@ from nipype.interfaces.utility import Function
 
 from qsmbids.execution.multiproc import SafeMultiProc
 from qsmbids.execution.plugins import PluginError, make_plugin
+from qsmbids.workflows.execute import execute
 
 
 def add(x):
@@ -90,6 +93,22 @@ def fake_pbs(tmp_path, monkeypatch):
 def test_batch_plugins_run_and_name_what_failed(tmp_path, fake_pbs):
     check(*run(tmp_path, 'plugin: PBS'))
     assert not (tmp_path / 'deleted').exists()
+
+
+def test_nothing_is_left_where_the_run_was_started(tmp_path, fake_pbs, monkeypatch):
+    (tmp_path / 'log').mkdir()
+    started_in = tmp_path / 'home'
+    started_in.mkdir()
+    monkeypatch.chdir(started_in)
+    workflow = Workflow('wf', base_dir=str(tmp_path))
+    workflow.config['execution'] = {'poll_sleep_duration': 0.1, 'job_finished_timeout': 2}
+    node = Node(Function(function=add, output_names=['x']), name='good')
+    node.inputs.x = 1
+    workflow.add_nodes([node])
+    assert not execute(workflow, {}, settings(tmp_path, 'plugin: PBS'), MagicMock())
+    assert not list(started_in.iterdir())
+    assert list((tmp_path / 'log').glob('*.nipype')), 'nothing was left, so nothing was tested'
+    assert Path.cwd() == started_in
 
 
 def test_a_job_that_is_refused_fails_its_step_only(tmp_path, fake_pbs):
