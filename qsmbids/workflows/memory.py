@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Resident memory of a worker before its images. It keeps the libraries of all steps that it has
 # done (compiled loops, pictures, ANTs), so steps at the end count more of them.
 RECON_GB = 0.33
-ATLAS_GB = 0.45
+ATLAS_GB = 0.45  # with ANTs, which also aligns the orientations of COSMOS
 MAIN_GB = 0.12  # of the process that hands out the steps; what workers share is in theirs
 
 BUILTIN_MEGAVOXELS = 4.89  # of QSMLifespan, 155 x 191 x 165
@@ -133,7 +133,7 @@ class _Ledger:
         megabytes = per_voxel * voxels + cost.per_echo * echoes + cost.per_atlas * self.atlas
         seconds = cost.s + cost.s_voxel * voxels + cost.s_echo * echoes + cost.s_atlas * self.atlas
         seconds += times * voxels * sum(m.seconds_per_megavoxel for m in used) + more_seconds
-        worker = ATLAS_GB if self.atlas else RECON_GB
+        worker = ATLAS_GB if self.atlas or self.config.cosmos else RECON_GB
         gb = round(worker + cost.gb + megabytes / 1000, 2)
         self.needs[name] = StepNeed(name, gb, round(seconds, 1))
 
