@@ -76,7 +76,7 @@ COSTS: dict[str, Cost] = {
     'warp_atlas': Cost(gb=0.06, per_voxel=58, per_atlas=30, s=2, s_voxel=0.9),
     'maps_to_atlas': Cost(gb=0.06, per_voxel=36, per_atlas=52, s=2, s_voxel=0.3),
     'regions': Cost(gb=0.14, per_voxel=35, s=0.5, s_voxel=0.2),
-    'figures': Cost(gb=0.12, per_voxel=38, s=5, s_voxel=0.4),
+    'figures': Cost(gb=0.12, per_voxel=30, s=1, s_voxel=0.2),
     'ds': Cost(gb=0.14, per_voxel=16, s=0.5, s_voxel=0.7),
     'align': Cost(gb=0.12, per_voxel=140, s=20, s_voxel=3),
     'invert': Cost(per_voxel=12),

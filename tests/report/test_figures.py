@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from qsmbids.report import figures as figures_module
-from qsmbids.report.figures import draw_figures, fields, maps
+from qsmbids.report.figures import atlas, draw_figures, fields, maps
 from qsmbids.report.figures.images import Images
-from qsmbids.report.figures.montage import MAX_BYTES, Row, Tile, balanced, draw, save
+from qsmbids.report.figures.montage import MAX_BYTES
 
 ALL = ['slab', 'mask', 'phase', 'fields', 'chi', 'deepgrey', 'r2star', 'registration', 'contours']
 
@@ -17,6 +17,14 @@ ALL = ['slab', 'mask', 'phase', 'fields', 'chi', 'deepgrey', 'r2star', 'registra
 def picture_width(path):
     with Image.open(path) as image:
         return image.width
+
+
+def tiles_of(canvas):
+    """Return the slices of a figure with their two marks and their note."""
+    axes = canvas.axes[0]
+    texts = iter(axes.texts)
+    return [(image, *found) for image, *found in zip(axes.get_images(), texts, texts, texts,
+                                                     strict=True)]  # fmt: skip
 
 
 def windows(canvas):
@@ -59,17 +67,18 @@ def test_marker_is_drawn_beside_the_letter_l(tmp_path, make_head, store_images):
     chosen = {key: images[key] for key in ('chi', 'qsm_mask')}
     canvas = maps.draw_chi(Images(store_images(tmp_path, chosen, affine, 'LPI')))
     found = 0
-    for axes in canvas.axes:
-        letters = [text.get_text() for text in axes.texts]
-        if letters[:2] != ['L', 'R']:
+    for image, left, right, _ in tiles_of(canvas):
+        if (left.get_text(), right.get_text()) != ('L', 'R'):
             continue
-        values = np.ma.filled(axes.get_images()[0].get_array(), 0)
+        values = np.ma.filled(image.get_array(), 0)
         columns = np.nonzero(values > 0.15)[1]
         if columns.size:
             found += 1
             assert columns.mean() < 0.45 * values.shape[1]
-            left, right = axes.texts[0], axes.texts[1]
-            assert left.get_position()[0] < right.get_position()[0]
+            start, stop, _, top = image.get_extent()
+            middle = (start + stop) / 2
+            assert start < left.get_position()[0] < middle < right.get_position()[0] < stop
+            assert left.get_position()[1] < top
     assert found >= 2
 
 
@@ -87,13 +96,50 @@ def test_windows_are_fixed_whatever_the_values(tmp_path, make_head, store_images
 
 def test_tiles_have_the_proportions_of_the_head(files):
     canvas = maps.draw_chi(Images(files))
-    width, height = canvas.get_size_inches()
-    for axes in canvas.axes:
-        if axes.get_images() and axes.texts:
-            left, right, bottom, top = axes.get_images()[0].get_extent()
-            box = axes.get_position()
-            shown = box.width * width / (box.height * height)
-            assert shown == pytest.approx((right - left) / (top - bottom), rel=1e-3)
+    axes = canvas.axes[0]
+    # what the extents below count in are inches
+    assert (*axes.get_xlim(), *axes.get_ylim()) == (0, canvas.get_figwidth(),
+                                                    0, canvas.get_figheight())  # fmt: skip
+    assert tuple(axes.get_position().bounds) == (0, 0, 1, 1)
+    for image, *_, note in tiles_of(canvas):
+        left, right, bottom, top = image.get_extent()
+        rows, columns = image.get_array().shape
+        up = 4 if note.get_text().startswith('z') else 5  # mm; voxels are 4 x 4 x 5
+        assert (right - left) / (top - bottom) == pytest.approx(4 * columns / (up * rows))
+
+
+def test_what_is_not_a_tile_has_room_of_its_own(files, labels):
+    images = Images(files)
+    canvas = maps.draw_r2star(images)
+    lowest = min(image.get_extent()[2] for image, *_ in tiles_of(canvas))
+    (histogram,) = (axes for axes in canvas.axes if axes.get_xlabel())
+    box = histogram.get_position()
+    assert 0 < box.x0 < box.x1 < 1
+    assert 0 < box.y0 < box.y1 < lowest / canvas.get_figheight()
+
+    canvas = atlas.draw_contours(images, labels)
+    lowest = min(image.get_extent()[2] for image, *_ in tiles_of(canvas))
+    (name,) = (text for text in canvas.texts if text.get_text() == 'CCg')
+    assert 0 < name.get_position()[1] < lowest / canvas.get_figheight()
+
+
+def test_outlines_lie_on_the_regions(files, labels):
+    canvas = atlas.draw_contours(Images(files), labels)
+    seen = 0
+    for image, left, _, note in tiles_of(canvas):
+        start, stop, bottom, top = image.get_extent()
+        paths = [
+            path.get_extents()
+            for lines in canvas.axes[0].collections
+            for path in lines.get_paths()
+            if start < path.vertices[0, 0] < stop and bottom < path.vertices[0, 1] < top
+        ]
+        if note.get_text().startswith('z') and len(paths) > 1:
+            seen += 1
+            assert left.get_text() == 'L'
+            assert paths[0].x1 < (start + stop) / 2 < paths[1].x0  # caudate left and right
+            assert paths[0].y0 == pytest.approx(paths[1].y0)
+    assert seen >= 2
 
 
 def test_missing_images_leave_out_only_their_picture(files, tmp_path, labels):
@@ -138,17 +184,3 @@ def test_pictures_without_any_mask_or_signal(
     figures = draw_figures(files, tmp_path / 'out', 'x', b0_direction=(0, 0, 1),
                            label_table=labels)  # fmt: skip
     assert {'slab', 'mask', 'chi', 'r2star'} <= {figure.name for figure in figures}
-
-
-def test_noise_is_compressed_until_it_fits(tmp_path):
-    noise = np.random.default_rng(0).random((400, 400))
-    rows = [Row('Noise', [Tile(noise, (200.0, 200.0), ('L', 'R'))] * 3)]
-    save(draw(rows), tmp_path / 'noise.webp')
-    assert (tmp_path / 'noise.webp').stat().st_size <= MAX_BYTES
-
-
-def test_small_regions_get_slices_too():
-    regions = np.zeros((4, 4, 40), int)
-    regions[:, :, 20:38] = 1
-    regions[1, 1, 3] = 2  # one voxel
-    assert balanced(regions, 2, (0.2, 0.7)) == [3, 27]

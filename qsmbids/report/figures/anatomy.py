@@ -8,14 +8,9 @@ import nibabel as nib
 import numpy as np
 
 from qsmbids.report.figures.images import Images, Volume, direction_to_ras
-from qsmbids.report.figures.montage import (
-    AXIS_COLOR,
-    B0_COLOR,
-    Row,
-    draw,
-    make_tile,
-    spread,
-)
+from qsmbids.report.figures.montage import AXIS_COLOR, B0_COLOR, Row, draw, make_tile
+from qsmbids.report.figures.outlines import Outlines
+from qsmbids.report.figures.slices import spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -64,7 +59,7 @@ def draw_mask(images: Images) -> Canvas:
     outlines, legend = [], []
     for mask, color, text in ((brain, BRAIN_COLOR, 'brain'), (qsm, QSM_COLOR, 'susceptibility')):
         if mask is not None:
-            outlines.append((mask, color, 0.9))
+            outlines.append(Outlines(mask, {1: color}))
             legend.append((text, color))
     inside = brain if brain is not None else qsm
     if inside is None:

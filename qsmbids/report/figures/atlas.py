@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from qsmbids.report.figures.anatomy import brightness
 from qsmbids.report.figures.images import Images, Volume
 from qsmbids.report.figures.maps import CHI, where_known
-from qsmbids.report.figures.montage import FAINT, WIDTH, Row, balanced, draw, make_tile
+from qsmbids.report.figures.montage import FAINT, WIDTH, Box, Room, Row, draw, make_tile
+from qsmbids.report.figures.outlines import Outlines
+from qsmbids.report.figures.slices import balanced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -27,7 +30,7 @@ def draw_contours(images: Images, labels: Sequence[Any]) -> Canvas:
         With ``index``, ``color``, ``region`` and ``abbreviation``.
     """
     regions = images.get('dseg').data.astype(np.int32)
-    outlines = _outlines(regions, labels)
+    outlines = [Outlines(regions, {label.index: label.color for label in labels}, _LINE)]
     cuts = _cuts(regions)
     rows = []
     for key, title in (('chi', 'Regions on susceptibility'), ('rss', 'Regions on magnitude')):
@@ -39,25 +42,23 @@ def draw_contours(images: Images, labels: Sequence[Any]) -> Canvas:
         tiles = [make_tile(volume, a, i, mask=mask, outlines=outlines) for a, i in cuts]
         window = CHI if key == 'chi' else None
         rows.append(Row(title, tiles, window, maximum=brightness(volume, inside)))
-    shown = {region: (color, short) for region, color, short in _names(regions, labels)}
-    blank = [_legend_tile()] if shown else []
-    canvas = draw([*rows, Row('', blank)] if blank else rows)
-    if blank:
-        _draw_legend(canvas, shown)
-    return canvas
+    shown = _shown(regions, labels)
+    if shown:
+        rows.append(Row('', room=Room(0.16, partial(_draw_legend, shown))))
+    return draw(rows)
 
 
 def draw_registration(images: Images, labels: Sequence[Any]) -> Canvas:
     """Draw the atlas susceptibility, moved to the subject, under the subject's own map."""
     own, atlas = images.get('chi'), images.get('template_chi')
     mask = where_known(images, own)
-    outlines: list[tuple[np.ndarray, str, float]] = []
+    outlines: list[Outlines] = []
     cuts = _cuts(mask)
     if 'dseg' in images:
         nuclei = images.get('dseg').data.astype(np.int32)
         nuclei[~np.isin(nuclei, _grey(labels))] = 0
         if nuclei.any():
-            outlines = [(nuclei != 0, '#6ee7b7', _LINE)]
+            outlines = [Outlines(nuclei != 0, {1: '#6ee7b7'}, _LINE)]
             cuts = _cuts(nuclei)
 
     def row(title: str, volume: Volume, legend: Sequence[tuple[str, str]] = ()) -> Row:
@@ -84,33 +85,23 @@ def _grey(labels: Sequence[Any]) -> list[int]:
     return [label.index for label in labels if label.group in ('deep grey', 'thalamus')]
 
 
-def _outlines(regions: np.ndarray, labels: Sequence[Any]) -> list[tuple[np.ndarray, str, float]]:
-    present = set(np.unique(regions).tolist())
-    return [(regions == label.index, label.color, _LINE)
-            for label in labels if label.index in present]  # fmt: skip
-
-
-def _names(regions: np.ndarray, labels: Sequence[Any]) -> list[tuple[str, str, str]]:
-    present = set(np.unique(regions).tolist())
-    return [
-        (label.region, label.color, label.abbreviation.removesuffix('-L').removesuffix('-R'))
+def _shown(regions: np.ndarray, labels: Sequence[Any]) -> list[tuple[str, str]]:
+    """Return colour and abbreviation of the regions present, left and right as one."""
+    present = set(np.flatnonzero(np.bincount(regions.ravel('K'))).tolist())
+    shown = {
+        label.region: (label.color, label.abbreviation.removesuffix('-L').removesuffix('-R'))
         for label in labels
         if label.index in present
-    ]
+    }
+    return list(shown.values())
 
 
-def _legend_tile():
-    from qsmbids.report.figures.montage import Tile
-
-    return Tile(np.full((2, 2), np.nan), (800.0, 14.0), ('', ''))
-
-
-def _draw_legend(canvas: Canvas, shown: dict[str, tuple[str, str]]) -> None:
+def _draw_legend(shown: Sequence[tuple[str, str]], canvas: Canvas, box: Box) -> None:
     """Write coloured squares and abbreviations in rows of eleven."""
     height = canvas.get_figheight()
-    top = canvas.axes[-1].get_position().y1 * height + 0.15  # inches from the bottom
+    top = box[1] + box[3] + 0.15  # inches from the bottom, in the room of the empty heading
     columns = 11
-    for number, (color, short) in enumerate(shown.values()):
+    for number, (color, short) in enumerate(shown):
         x = 0.1 + (WIDTH - 0.2) / columns * (number % columns)
         y = (top - 0.27 * (number // columns)) / height
         canvas.text(x / WIDTH, y, '■', color=color, size=10, va='center')

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qsmbids.report.figures.images import Images
-from qsmbids.report.figures.montage import Row, Tile, Window, draw, make_tile, spread
+from qsmbids.report.figures.montage import Row, Tile, Window, draw, make_tile
+from qsmbids.report.figures.slices import spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

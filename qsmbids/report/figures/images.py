@@ -43,9 +43,7 @@ class Volume:
 
     def crop(self, box: Box) -> Volume:
         """Return the part inside a box of voxels."""
-        affine = self.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
-        return replace(self, data=np.ascontiguousarray(self.data[box]), affine=affine)
+        return replace(self, data=self.data[box], affine=_moved(self.affine, box))
 
     def plane(self, axis: int, index: int) -> np.ndarray:
         """Return one slice with its first row at the bottom.
@@ -59,7 +57,7 @@ class Volume:
         -------
         (rows, columns) float32
         """
-        return np.take(self.data, index, axis=axis).T
+        return plane_of(self.data, axis, index)
 
     def extent(self, axis: int) -> tuple[float, float]:
         """Return width and height of such a slice in mm."""
@@ -76,40 +74,87 @@ class Volume:
         return float((self.affine @ [*centre, 1.0])[axis])
 
 
-def load_volume(path: Path) -> Volume:
-    """Read a NIfTI file in closest RAS order.
+class Stored:
+    """An image file in closest RAS order, of which only what is asked for gets read.
 
     Parameters
     ----------
     path : Path
-
-    Returns
-    -------
-    Volume
-        NaN and infinity are replaced by 0.
+        NIfTI file.
 
     Raises
     ------
     ValueError
         If the image is not three-dimensional.
     """
-    image = nib.as_closest_canonical(nib.load(path))
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    if data.ndim == 4 and data.shape[3] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        raise ValueError(
-            f'{path} has {data.ndim} dimensions.\n'
-            'A figure shows three-dimensional images.\n'
-            'Give one volume per file.'
-        )
-    np.nan_to_num(data, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    zooms = tuple(float(z) for z in image.header.get_zooms()[:3])
-    return Volume(data, zooms, np.asarray(image.affine, dtype=float))
+
+    def __init__(self, path: Path) -> None:
+        image = nib.load(path)
+        # a view of the file; only of a compressed one everything is read
+        values = image.dataobj.get_unscaled()
+        if values.ndim == 4 and values.shape[3] == 1:
+            values = values[..., 0]
+        if values.ndim != 3:
+            raise ValueError(
+                f'{path} has {values.ndim} dimensions.\n'
+                'A figure shows three-dimensional images.\n'
+                'Give one volume per file.'
+            )
+        turn = nib.orientations.io_orientation(image.affine)
+        self._affine = image.affine @ nib.orientations.inv_ornt_aff(turn, values.shape)
+        self._values = nib.orientations.apply_orientation(values, turn)
+        self._scaling = float(image.dataobj.slope), float(image.dataobj.inter)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis, in RAS order."""
+        return self._values.shape
+
+    def read(self, box: Box = (slice(None),) * 3) -> Volume:
+        """Read the part inside a box of voxels.
+
+        Parameters
+        ----------
+        box : Box
+            In RAS order; everything if absent.
+
+        Returns
+        -------
+        Volume
+            NaN and infinity are replaced by 0.
+        """
+        # a copy, in the order of the file: other orders jump through it
+        data = np.array(self._values[box], dtype=np.float32, order='K')
+        slope, inter = self._scaling
+        if (slope, inter) != (1.0, 0.0):
+            data = data * slope + inter
+        known = np.isfinite(data)
+        if not known.all():
+            data[~known] = 0.0
+        # a tilted affine is off by 1e-8, which would move boxes in mm by a whole voxel
+        sizes = nib.affines.voxel_sizes(self._affine).round(5)
+        return Volume(data, tuple(sizes.tolist()), _moved(self._affine, box))
+
+
+def plane_of(data: np.ndarray, axis: int, index: int) -> np.ndarray:
+    """Return one slice with its first row at the bottom.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array
+    axis, index : int
+        Which slice; axis 0 sagittal, 1 coronal, 2 axial.
+
+    Returns
+    -------
+    (rows, columns) array
+        A copy, so that the volume need not be kept.
+    """
+    return data[(slice(None),) * axis + (index,)].T.copy()
 
 
 def direction_to_ras(direction: np.ndarray | tuple, affine: np.ndarray) -> np.ndarray:
-    """Re-express a vector of the stored voxel axes in the axes of :func:`load_volume`.
+    """Re-express a vector of the stored voxel axes in the axes of :class:`Stored`.
 
     Examples
     --------
@@ -127,13 +172,15 @@ def direction_to_ras(direction: np.ndarray | tuple, affine: np.ndarray) -> np.nd
 class Images:
     """The files of one acquisition, loaded when asked for, all cropped to the same box.
 
-    Nothing is kept: a figure holds only what it draws, so that memory stays small.
+    Only masks are kept, as every picture asks for them again and they take a byte a voxel; of
+    the images a figure holds only what it draws, so that memory stays small.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self.files = {key: Path(path) for key, path in files.items() if Path(path).is_file()}
         self._box: Box | None = None
         self._shape: tuple[int, ...] = ()
+        self._masks: dict[str, np.ndarray] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self.files
@@ -146,27 +193,30 @@ class Images:
         ValueError
             If it does not lie on the grid of the other images.
         """
-        volume = load_volume(self.files[key])
+        stored = Stored(self.files[key])
         if self._box is None:
             self._find_box()
-        if volume.shape != self._shape:
+        if stored.shape != self._shape:
             raise ValueError(
-                f'{self.files[key].name} has shape {volume.shape}, the other images '
+                f'{self.files[key].name} has shape {stored.shape}, the other images '
                 f'{self._shape}.\nThey cannot be drawn on one another.\n'
                 'All images of an acquisition must lie on its own grid.'
             )
-        return volume.crop(self._box)
+        return stored.read(self._box)
 
     def mask(self, *keys: str) -> np.ndarray | None:
         """Return the first of these masks that exists, as bool, or None."""
         for key in keys:
             if key in self:
-                return self.get(key).data > 0
+                if key not in self._masks:
+                    self._masks[key] = self.get(key).data > 0
+                    self._masks[key].setflags(write=False)  # shared by all pictures
+                return self._masks[key]
         return None
 
     def _find_box(self) -> None:
         key = next((k for k in ('brain_mask', 'qsm_mask', 'rss', 'chi') if k in self), None)
-        volume = load_volume(self.files[key or next(iter(self.files))])
+        volume = Stored(self.files[key or next(iter(self.files))]).read()
         inside = volume.data > 0
         if key not in ('brain_mask', 'qsm_mask'):
             strength = np.abs(volume.data)
@@ -187,3 +237,10 @@ def bounding_box(
         box.append(slice(max(int(first) - margin, 0), min(int(last) + margin + 1,
                                                           inside.shape[axis])))  # fmt: skip
     return tuple(box)
+
+
+def _moved(affine: np.ndarray, box: Box) -> np.ndarray:
+    """Return the affine (4, 4) of the part of an image inside a box."""
+    affine = np.array(affine, dtype=float)
+    affine[:3, 3] += affine[:3, :3] @ [side.start or 0 for side in box]
+    return affine

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qsmbids.report.figures.fields import mixed_tiles
-from qsmbids.report.figures.images import Images, Volume
+from qsmbids.report.figures.images import Images, Volume, bounding_box
 from qsmbids.report.figures.montage import (
     BACKGROUND,
     FAINT,
     TEXT,
-    WIDTH,
+    Box,
+    Room,
     Row,
     Window,
-    balanced,
     draw,
     make_tile,
-    spread,
 )
+from qsmbids.report.figures.slices import balanced, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -79,10 +80,8 @@ def draw_r2star(images: Images) -> Canvas:
     inside = images.mask('brain_mask', 'qsm_mask')
     inside = volume.data > 0 if inside is None else inside
     row = Row('R2*', mixed_tiles(volume, inside, mask=inside), R2STAR)
-    blank = Row('Values in the brain mask', [_blank_tile()])
-    canvas = draw([row, blank])
-    _histogram(canvas, volume.data[inside & (volume.data > 0)])
-    return canvas
+    histogram = partial(_histogram, volume.data[inside & (volume.data > 0)])
+    return draw([row, Row('Values in the brain mask', room=Room(1.17, histogram))])
 
 
 def where_known(images: Images, volume: Volume) -> np.ndarray:
@@ -94,34 +93,39 @@ def where_known(images: Images, volume: Volume) -> np.ndarray:
 
 def _zoom_box(volume: Volume, mask: np.ndarray, nuclei: np.ndarray) -> tuple[slice, ...]:
     """Return a box of fixed size in mm around the nuclei, or where they should be."""
-    found = np.argwhere(nuclei if nuclei.any() else mask)
     sizes = np.array(volume.voxel_size)
+    half = np.array(_ZOOM_MM) / sizes / 2
     if nuclei.any():
-        centre = (found.min(axis=0) + found.max(axis=0)) / 2
-    elif found.size:
-        centre = found.mean(axis=0) + np.array(_DEEP_GREY_SHIFT_MM) / sizes
+        found = bounding_box(nuclei, volume.voxel_size, margin_mm=0.0)
+        first, last = np.array([(side.start, side.stop - 1) for side in found]).T
+        centre = (first + last) / 2
+        half = np.maximum(half, (last - first) / 2 + 6 / sizes)  # a large head needs more
+    elif mask.any():
+        centre = _centre(mask) + np.array(_DEEP_GREY_SHIFT_MM) / sizes
     else:
         centre = np.array(volume.shape) / 2
-    half = np.array(_ZOOM_MM) / sizes / 2
-    if nuclei.any():  # a large head needs a larger box
-        half = np.maximum(half, (found.max(axis=0) - found.min(axis=0)) / 2 + 6 / sizes)
     start = np.clip(np.floor(centre - half), 0, np.array(volume.shape) - 2).astype(int)
     stop = np.minimum(np.ceil(centre + half).astype(int) + 1, volume.shape)
     return tuple(slice(int(a), int(max(b, a + 2))) for a, b in zip(start, stop, strict=True))
 
 
-def _blank_tile():
-    """Return an empty tile that keeps the room in which the histogram is drawn."""
-    from qsmbids.report.figures.montage import Tile
+def _centre(mask: np.ndarray) -> np.ndarray:
+    """Return the mean position (3,) of the true voxels of a mask, in voxels."""
+    counts = [np.count_nonzero(mask, axis=rest) for rest in ((1, 2), (0, 2), (0, 1))]
+    return np.array([np.average(np.arange(count.size), weights=count) for count in counts])
 
-    return Tile(np.full((2, 2), np.nan), (700.0, 90.0), ('', ''))
 
-
-def _histogram(canvas: Canvas, values: np.ndarray) -> None:
-    room = canvas.axes[-1].get_position()
-    left = 0.45 / WIDTH
+def _histogram(values: np.ndarray, canvas: Canvas, box: Box) -> None:
+    across, up = canvas.get_size_inches()
+    left, bottom, width, height = box
+    start = 0.45  # room for half a tick label
     axes = canvas.add_axes(
-        (left, room.y0 + 0.3 * room.height, room.x1 - left, 0.66 * room.height),
+        (
+            start / across,
+            (bottom + 0.3 * height) / up,
+            (left + width - start) / across,
+            0.66 * height / up,
+        ),
         facecolor=BACKGROUND,
     )
     edges = np.linspace(R2STAR.low, R2STAR.high, 81)

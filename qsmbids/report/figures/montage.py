@@ -2,14 +2,15 @@
 
 Every picture of the report is a list of rows, a row is a list of tiles, a tile is one slice
 with contours on it. Tiles keep the true proportions of the anatomy (anisotropic voxels too),
-and all tiles of a row have the same height. No pyplot: nothing global is touched, so figures
-may be drawn in any process or thread.
+and all tiles of a row have the same height. All lie in one Axes that spans the figure, in
+inches: an Axes for each tile would take as long as the rest. No pyplot: nothing global is
+touched, so figures may be drawn in any process or thread.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qsmbids.bids.write import write_atomically
-from qsmbids.report.figures.images import Volume
+from qsmbids.report.figures.images import Volume, plane_of
+from qsmbids.report.figures.outlines import Contour, Outlines, outline
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.image import AxesImage
 
 MAX_BYTES = 200_000
 DPI = 150
@@ -41,6 +46,8 @@ _ATTEMPTS = ((86, 1.0), (72, 1.0), (55, 1.0), (40, 1.0), (30, 0.7), (30, 0.5), (
 _MARKS = {0: ('P', 'A'), 1: ('L', 'R'), 2: ('L', 'R')}  # left and right edge of a slice
 _AXIS_NAMES = 'xyz'
 
+Box = tuple[float, float, float, float]  # left, bottom, width, height; inches from bottom left
+
 
 @dataclass(frozen=True)
 class Window:
@@ -51,15 +58,6 @@ class Window:
     unit: str
     ticks: tuple[float, ...] = ()
     cmap: str = 'gray'
-
-
-@dataclass(frozen=True, eq=False)
-class Contour:
-    """The outline of a mask on a slice."""
-
-    mask: np.ndarray  # (rows, columns) bool
-    color: str
-    width: float = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +78,23 @@ class Tile:
 
 
 @dataclass(frozen=True, eq=False)
+class Room:
+    """Room over the width of the tiles in which something else is drawn, like a histogram."""
+
+    height: float  # inches
+    fill: Callable[[Canvas, Box], None]
+
+
+@dataclass(frozen=True, eq=False)
 class Row:
-    """Tiles of equal height under one heading."""
+    """Tiles of equal height under one heading, or room for something else."""
 
     title: str
-    tiles: Sequence[Tile]
+    tiles: Sequence[Tile] = ()
     window: Window | None = None  # None: from 0 to ``maximum``, no colour bar
     maximum: float = 1.0
     legend: Sequence[tuple[str, str]] = ()  # (text, colour), beside the title
+    room: Room | None = None  # instead of tiles
 
 
 def make_tile(
@@ -96,7 +103,7 @@ def make_tile(
     index: int,
     *,
     mask: np.ndarray | None = None,
-    outlines: Sequence[tuple[np.ndarray, str, float]] = (),
+    outlines: Sequence[Outlines] = (),
     arrow: tuple[float, float] | None = None,
 ) -> Tile:
     """Cut a slice out of a volume.
@@ -108,65 +115,17 @@ def make_tile(
         Which slice; axis 0 sagittal, 1 coronal, 2 axial.
     mask : (nx, ny, nz) bool, optional
         Outside of it the tile is black.
-    outlines : sequence of (mask (nx, ny, nz) bool, colour, line width)
-        Contours to draw.
+    outlines : sequence of Outlines
+        Regions on the grid of the volume.
+    arrow : (across, up) float, mm, optional
+        Drawn through the centre.
     """
     values = volume.plane(axis, index)
     if mask is not None:
-        values = np.where(np.take(mask, index, axis=axis).T, values, np.nan)
-    contours = []
-    for outline, color, width in outlines:
-        flat = np.take(outline, index, axis=axis).T
-        if flat.any() and not flat.all():
-            contours.append(Contour(flat, color, width))
+        values = np.where(plane_of(mask, axis, index), values, np.nan)
+    contours = tuple(contour for regions in outlines for contour in regions.on(axis, index))
     note = f'{_AXIS_NAMES[axis]} = {volume.position(axis, index):+.0f} mm'
-    return Tile(values, volume.extent(axis), _MARKS[axis], note, tuple(contours), arrow, axis != 2)
-
-
-def spread(mask: np.ndarray, axis: int, count: int, low: float, high: float) -> list[int]:
-    """Return ``count`` slice indices between two fractions of a mask's extent.
-
-    Examples
-    --------
-    >>> spread(np.ones((3, 3, 11), bool), 2, 3, 0.0, 1.0)
-    [0, 5, 10]
-    """
-    hit = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-    if not hit.size:
-        hit = np.arange(mask.shape[axis])
-    span = hit[-1] - hit[0]
-    positions = hit[0] + span * np.linspace(low, high, count)
-    return list(dict.fromkeys(round(float(p)) for p in positions))
-
-
-def balanced(regions: np.ndarray, axis: int, fractions: Sequence[float]) -> list[int]:
-    """Return slice indices that share labelled regions out evenly.
-
-    Every region counts the same, however small it is, so that slices fall where the nuclei
-    are and not where the largest region is.
-
-    Parameters
-    ----------
-    regions : (nx, ny, nz) int
-        Labels, 0 for none.
-    fractions : sequence of float
-        Quantiles of the weight along the axis, ascending in 0...1.
-
-    Examples
-    --------
-    >>> regions = np.zeros((1, 1, 9), int)
-    >>> regions[..., 2], regions[..., 6:] = 1, 2
-    >>> balanced(regions, 2, (0.25, 0.75))
-    [2, 7]
-    """
-    along = np.moveaxis(regions, axis, 0).reshape(regions.shape[axis], -1)
-    weight = np.zeros(len(along))
-    for label in np.unique(regions[regions != 0]):
-        count = np.count_nonzero(along == label, axis=1)
-        weight += count / count.sum()
-    total = np.cumsum(weight)
-    picked = np.searchsorted(total, np.asarray(fractions) * total[-1])
-    return list(dict.fromkeys(int(i) for i in picked))
+    return Tile(values, volume.extent(axis), _MARKS[axis], note, contours, arrow, axis != 2)
 
 
 def draw(rows: Sequence[Row], *, footer: str = SIDE_NOTE, max_height: float = 3.4) -> Canvas:
@@ -192,12 +151,17 @@ def draw(rows: Sequence[Row], *, footer: str = SIDE_NOTE, max_height: float = 3.
     total = sum(heights) + _HEAD * len(rows) + _FOOT
     canvas = Figure(figsize=(WIDTH, total), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(canvas)
+    axes = canvas.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, total), autoscale_on=False)
+    axes.set_axis_off()
     top = total
     window = None
     for row, height in zip(rows, heights, strict=True):
         _draw_heading(canvas, row, (top - 0.62 * _HEAD) / total, 1 - (bar + _GAP) / WIDTH)
         top -= _HEAD + height
-        image, right = _draw_tiles(canvas, row, top, height, total)
+        if row.room:
+            row.room.fill(canvas, (_GAP, top, WIDTH - bar - 2 * _GAP, height))
+            continue
+        image, right = _draw_tiles(axes, row, top, height)
         if row.window and row.window != window:  # one bar for rows that share a window
             _draw_bar(canvas, image, row.window, right, top, height, total)
         window = row.window
@@ -223,6 +187,8 @@ def save(canvas: Canvas, path: Path) -> None:
 
 def _row_height(row: Row, max_height: float, bar: float) -> float:
     """Height in inches at which the tiles fill the width beside the colour bar."""
+    if row.room:
+        return row.room.height
     shapes = sum(tile.extent[0] / tile.extent[1] for tile in row.tiles)
     room = WIDTH - bar - _GAP * (len(row.tiles) + 1)
     return min(room / shapes, max_height)
@@ -236,7 +202,7 @@ def _draw_heading(canvas: Canvas, row: Row, y: float, right: float) -> None:
         right -= entry.get_window_extent().width / (DPI * WIDTH) + 0.02
 
 
-def _draw_tiles(canvas: Canvas, row: Row, bottom: float, height: float, total: float):
+def _draw_tiles(axes: Axes, row: Row, bottom: float, height: float) -> tuple[AxesImage, float]:
     """Draw the tiles of a row; return the last image and where the row ends, in inches."""
     from matplotlib import colormaps
 
@@ -245,56 +211,79 @@ def _draw_tiles(canvas: Canvas, row: Row, bottom: float, height: float, total: f
     left = _GAP
     for tile in row.tiles:
         width = height * tile.extent[0] / tile.extent[1]
-        box = (left / WIDTH, bottom / total, width / WIDTH, height / total)
-        axes = canvas.add_axes(box, facecolor=BACKGROUND)
-        axes.set_axis_off()
-        reach = (0.0, tile.extent[0], 0.0, tile.extent[1])
+        box = (left, bottom, width, height)
         image = axes.imshow(
-            tile.values, cmap=cmap, vmin=window.low, vmax=window.high,
-            origin='lower', extent=reach, aspect='auto', interpolation='antialiased',
+            tile.values, cmap=cmap, vmin=window.low, vmax=window.high, origin='lower',
+            extent=(left, left + width, bottom, bottom + height), aspect='auto',
+            interpolation='antialiased',
         )  # fmt: skip
-        for contour in tile.contours:
-            axes.contour(
-                contour.mask.astype(np.float32), levels=[0.5], colors=[contour.color],
-                linewidths=contour.width, origin='lower', extent=reach,
-            )  # fmt: skip
+        if tile.contours:
+            _draw_contours(axes, tile, box)
         if tile.arrow:
-            _draw_arrow(axes, tile)
-        _annotate(axes, tile)
+            _draw_arrow(axes, tile, box)
+        _annotate(axes, tile, box)
         left += width + _GAP
     return image, left
 
 
-def _annotate(axes, tile: Tile) -> None:
+def _clip(artist: Artist, axes: Axes, box: Box) -> None:
+    """Keep what is drawn on a tile off its neighbours."""
+    from matplotlib.transforms import Bbox, TransformedBbox
+
+    artist.set_clip_box(TransformedBbox(Bbox.from_bounds(*box), axes.transData))
+
+
+def _draw_contours(axes: Axes, tile: Tile, box: Box) -> None:
+    """Draw all outlines of a tile at once."""
+    from matplotlib.collections import PathCollection
+
+    lines = PathCollection(
+        [outline(contour.mask, box) for contour in tile.contours],
+        facecolors='none',
+        edgecolors=[contour.color for contour in tile.contours],
+        linewidths=[contour.width for contour in tile.contours],
+        transform=axes.transData,
+        zorder=2,  # above the slices, below the marks
+    )
+    axes.add_collection(lines, autolim=False)
+    _clip(lines, axes, box)
+
+
+def _annotate(axes: Axes, tile: Tile, box: Box) -> None:
     from matplotlib.patheffects import withStroke
 
     style = {
-        'transform': axes.transAxes, 'color': '#b8c7d6', 'size': 7.5,
+        'color': '#b8c7d6', 'size': 7.5,
         'path_effects': [withStroke(linewidth=1.8, foreground=BACKGROUND)],
     }  # fmt: skip
-    axes.text(0.02, 0.98, tile.marks[0], va='top', ha='left', weight='bold', **style)
-    axes.text(0.98, 0.98, tile.marks[1], va='top', ha='right', weight='bold', **style)
-    axes.text(0.02, 0.015, tile.note, va='bottom', ha='left', **style)
+    left, bottom, width, height = box
+    for mark, x, side in zip(tile.marks, (0.02, 0.98), ('left', 'right'), strict=True):
+        axes.text(left + x * width, bottom + 0.98 * height, mark, va='top', ha=side,
+                  weight='bold', **style)  # fmt: skip
+    axes.text(left + 0.02 * width, bottom + 0.015 * height, tile.note, va='bottom', **style)
 
 
-def _draw_arrow(axes, tile: Tile) -> None:
+def _draw_arrow(axes: Axes, tile: Tile, box: Box) -> None:
     """Draw the field direction, and the vertical axis of the image as a dashed line."""
-    centre = np.array(tile.extent) / 2
-    half = np.array(tile.arrow) / 2
-    if np.linalg.norm(half) < 0.02 * tile.extent[1]:  # the field points at the reader
+    from matplotlib.patches import FancyArrowPatch
+
+    left, bottom, width, height = box
+    centre = np.array([left + width / 2, bottom + height / 2])
+    half = np.array(tile.arrow) / 2 * (height / tile.extent[1])  # mm to inches
+    if np.linalg.norm(half) < 0.02 * height:  # the field points at the reader
         axes.plot(*centre, 'o', color=B0_COLOR, ms=9, mfc='none', mew=1.6)
         axes.plot(*centre, 'o', color=B0_COLOR, ms=2.5)
         return
     if tile.upright:
-        reach = np.array([0, 0.42 * tile.extent[1]])
+        reach = np.array([0, 0.42 * height])
         axes.plot(*zip(centre - reach, centre + reach, strict=True), color=AXIS_COLOR, lw=1.1,
                   ls='--')  # fmt: skip
-    axes.annotate(
-        '', xy=centre + half, xytext=centre - half,
-        arrowprops={'arrowstyle': '-|>', 'color': B0_COLOR, 'lw': 2.0, 'mutation_scale': 16},
+    arrow = FancyArrowPatch(
+        centre - half, centre + half, arrowstyle='-|>', color=B0_COLOR, lw=2.0,
+        mutation_scale=16, zorder=3,
     )  # fmt: skip
-    axes.set_xlim(0, tile.extent[0])
-    axes.set_ylim(0, tile.extent[1])
+    axes.add_patch(arrow)
+    _clip(arrow, axes, box)
 
 
 def _draw_bar(canvas: Canvas, image, window: Window, left: float, bottom: float,
@@ -311,4 +300,5 @@ def _draw_bar(canvas: Canvas, image, window: Window, left: float, bottom: float,
     bar.outline.set_edgecolor(FAINT)
     bar.outline.set_linewidth(0.6)
     axes.tick_params(colors=TEXT, labelsize=7.5, length=2.5, width=0.6)
-    axes.set_title(window.unit, color=TEXT, size=8, pad=9, loc='left')
+    # a fixed height: matplotlib would lay out all tick labels to see whether one is in the way
+    axes.set_title(window.unit, color=TEXT, size=8, pad=9, loc='left', y=1.0)
