@@ -119,7 +119,7 @@ def _plan_and_submit(own: argparse.Namespace, passed: Passed, said: str) -> int:
     commands.require()
     task = make_task(own, passed, said)
     if not own.dry_run:
-        check_folders(config)
+        check_folders(config, own.image)
     threads = min(available_cpus(), 4)  # a login node belongs to everybody
     plan = make_the_plan(config, None if own.dry_run else write_json, threads)
     ages = ages_of(plan, config, own)

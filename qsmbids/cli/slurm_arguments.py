@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qsmbids.atlas.store import CACHE_VARIABLE
+from qsmbids.atlas.builtin import NAME as BUILTIN
+from qsmbids.atlas.store import CACHE_VARIABLE, SOURCE_FILE, find_cached, installed_folder
 from qsmbids.cli.group_options import add_group
 from qsmbids.cli.parser import parse
 from qsmbids.cli.reconstruction import both
 from qsmbids.cli.slurm_split import joined, split
 from qsmbids.config import Config
-from qsmbids.execution.slurm.errors import SlurmError
+from qsmbids.execution.slurm.image import checked_image
 
 _EPILOG = """\
 Every option of qsmbids is understood as well and is passed on (see qsmbids --help); the work
@@ -78,7 +79,7 @@ def own_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     job = parser.add_argument_group('what each job asks for')
-    job.add_argument('--image', type=Path, metavar='FILE', help='run in this image by Apptainer')
+    job.add_argument('--image', metavar='FILE', help='run in this image by Apptainer')
     job.add_argument('--partition', default='', metavar='NAME')
     job.add_argument('--account', default='', metavar='NAME')
     job.add_argument(
@@ -126,7 +127,7 @@ def read(argv: Sequence[str]) -> tuple[argparse.Namespace, Passed | None]:
     Raises
     ------
     SlurmError
-        If there is no such image.
+        If the image is absent, or none.
     """
     parser = own_parser()
     own, rest = parser.parse_known_args(joined(list(argv)))
@@ -148,13 +149,7 @@ def read(argv: Sequence[str]) -> tuple[argparse.Namespace, Passed | None]:
     if own.status or own.cancel:
         return own, None
     if own.image is not None:
-        own.image = own.image.resolve()
-        if not own.image.is_file():
-            raise SlurmError(
-                f'There is no image {own.image}.\n'
-                'The jobs run in it (--image).\n'
-                'Correct the path, or make the file: docs/hpc.md says how.'
-            )
+        own.image = checked_image(own.image)
     return own, _passed(parser, own, positional, options)
 
 
@@ -176,9 +171,9 @@ def _passed(
         parser.error('qsmbids-slurm is for participants; the group level alone is quick: qsmbids')
     if config.cluster:
         parser.error('--cluster makes every step a job; with qsmbids-slurm each person is one')
-    cache = os.environ.get(CACHE_VARIABLE)
-    if cache and config.atlas_cache is None and Path(cache).is_dir():
-        options.append(('atlas_cache', ['--atlas-cache', str(Path(cache).resolve())]))
+    place = _place_of_atlas(config, own.image)
+    if place is not None:
+        options.append(('atlas_cache', ['--atlas-cache', str(place.resolve())]))
     only_group = _only_group()
     group = [(dest, words) for dest, words in options if dest not in _OWN]
     person = [(dest, words) for dest, words in group if dest not in only_group]
@@ -188,6 +183,18 @@ def _passed(
         *(shlex.join(_words(sorted(o for o in part if o[0] not in _ANY)))
           for part in (person, group)),
     )  # fmt: skip
+
+
+def _place_of_atlas(config: Config, image: Path | None) -> Path | None:
+    """Return a folder of atlases that the jobs do not find by themselves, None for no such."""
+    if image is not None and config.atlas != BUILTIN:
+        found = find_cached(config.atlas, config.atlas_cache)
+        # fetched ones are in the image, and nodes may not see this installation
+        known = found and found.parent == installed_folder() and (found / SOURCE_FILE).is_file()
+        if found and not known:
+            return found.parent
+    cache = os.environ.get(CACHE_VARIABLE)
+    return Path(cache) if cache and config.atlas_cache is None and Path(cache).is_dir() else None
 
 
 def _words(options: Sequence[tuple[str, list[str]]]) -> tuple[str, ...]:

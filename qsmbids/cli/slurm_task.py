@@ -71,7 +71,7 @@ def _head(task: Task, config: Config, level: str, request: Request) -> list[str]
     return [*start, *limits]
 
 
-def check_folders(config: Config) -> None:
+def check_folders(config: Config, image: Path | None) -> None:
     """Make the folders; refuse those that cannot be written to, doubt those of one computer."""
     for folder in (config.output_dir, config.work_dir):
         try:
@@ -86,14 +86,15 @@ def check_folders(config: Config) -> None:
             ) from None
     if (folder_of(config.work_dir) / RECORD).is_file():
         return  # was said at the first call
-    local = [str(f) for f in (config.output_dir, config.work_dir) if _of_one_computer(f)]
+    needed = [config.bids_dir, config.output_dir, config.work_dir, *([image] if image else [])]
+    local = [str(path) for path in needed if _of_one_computer(path)]
     if local:
         print(
             f'Note: usually not the same on every node: {", ".join(local)}.\n'
-            'Each node must see the output folder and the work folder.\n'
-            'If jobs end before they begin, give folders on a shared file system.'
+            'Each node must see the dataset, the output folder, the work folder and the image.\n'
+            'If jobs end before they begin, give those on a shared file system.'
         )
 
 
-def _of_one_computer(folder: Path) -> bool:
-    return any(folder.is_relative_to(place) for place in ('/tmp', '/var/tmp', '/dev/shm'))
+def _of_one_computer(path: Path) -> bool:
+    return any(path.is_relative_to(place) for place in ('/tmp', '/var/tmp', '/dev/shm'))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from qsmbids.execution.environment import TEMPORARY
+
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get('QSMBIDS_TOOLS', ROOT.parent / 'shared' / 'tools'))
 GRAPH = Path(__file__).with_name('small_graph.py')
@@ -96,7 +98,7 @@ def test_steps_get_what_they_asked_for_and_the_same_surroundings(cluster, start,
     )
     assert said['failures'] == {}
     assert said['results']['b'] == 3
-    assert said['results']['s'] == [sys.executable, f'{tmp_path}/tmp', '7', '1', '1']
+    assert said['results']['s'] == [sys.executable, f'{tmp_path}/{TEMPORARY}', '7', '1', '1']
     assert queue(cluster) == []
     assert not any((tmp_path / 'slurm_jobs').iterdir())
     assert not any((tmp_path / 'wf' / 'batch').iterdir())  # thousands of files otherwise
@@ -104,7 +106,7 @@ def test_steps_get_what_they_asked_for_and_the_same_surroundings(cluster, start,
 
 def test_surroundings_reach_jobs_where_the_site_does_not_hand_them_on(start, tmp_path):
     said = ended(start([['s', 'surroundings', '', 0.2]], options='--export=NONE'))
-    assert said['results']['s'] == [sys.executable, f'{tmp_path}/tmp', '7', '1', '1']
+    assert said['results']['s'] == [sys.executable, f'{tmp_path}/{TEMPORARY}', '7', '1', '1']
 
 
 def test_killed_cancelled_refused_and_failing_steps_fail_alone(cluster, start, tmp_path):

@@ -6,7 +6,6 @@
     <work>/slurm/001/job.sh           what was submitted, as it was
     <work>/slurm/001/participants.txt one line per array element
     <work>/slurm/001/log-1.txt        what the element said
-    <work>/slurm/001/tmp-1         temporary files of its container, while it runs
     <work>/slurm/trace/sub-01.jsonl   when and where the person was begun, how it ended
     <work>/sub-01/                    work folder of one person, never shared
 

@@ -9,7 +9,6 @@ It passes that on to the program, waits for it, and writes how it ended. In the 
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import socket
 import subprocess
@@ -114,7 +113,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--traces', type=Path, required=True, help='folder of the traces')
     parser.add_argument('--job', required=True, help='number of the job, for the trace')
     parser.add_argument('--minutes', type=float, required=True, help='time limit of the job')
-    parser.add_argument('--temporary', type=Path, help='folder to be removed at the end')
     parser.add_argument('command', nargs='+', help='what to run, {name} being the person')
     args = parser.parse_args(argv)
     try:
@@ -135,8 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f'--- {name}, job {args.job} on {socket.gethostname()}\n')
         sys.stdout.flush()
         codes.append(element.run(name, args.command))
-    if args.temporary is not None:
-        shutil.rmtree(args.temporary, ignore_errors=True)
     return 128 + signal.SIGTERM if element.stopped else max(codes)
 
 

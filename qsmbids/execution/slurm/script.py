@@ -63,11 +63,28 @@ class Container:
     read: Sequence[Path]
     write: Sequence[Path]
 
-    def command(self, temporary: str) -> list[str]:
-        """Return what stands before a command that is to run inside."""
+    def checks(self) -> list[str]:
+        """Return lines that say what a node lacks, in words of this program."""
+        image = _word(str(self.image))
+        return [
+            *_NEEDS_APPTAINER,
+            f'if [ ! -r {image} ]; then',
+            f'    printf "The image %s cannot be read on $(hostname).\\n" {image} >&2',
+            "    echo 'The program and all that it needs are in the image.' >&2",
+            "    echo 'Put it on a file system that all nodes see, and give --image anew.' >&2",
+            '    exit 2',
+            'fi',
+        ]
+
+    def command(self) -> list[str]:
+        """Return what stands before a command that is to run inside.
+
+        No --workdir: the program needs no temporary folder but the one in its work folder, and
+        Apptainer would leave the mount points of folders below /tmp and HOME in it.
+        """
         binds = [f'--bind={p}:{p}:ro' for p in self.read] + [f'--bind={p}' for p in self.write]
-        head = ['apptainer', 'exec', '--cleanenv', '--containall', '--workdir']
-        return [*map(_word, head), temporary, *map(_word, binds), _word(str(self.image))]
+        head = ['apptainer', 'exec', '--cleanenv', '--containall']
+        return [_word(word) for word in (*head, *binds, str(self.image))]
 
 
 @dataclass(frozen=True)
@@ -158,12 +175,9 @@ def script_text(work: Work) -> str:
     ]
     start = [_word(work.python), '-m', 'qsmbids.execution.slurm.element']
     if work.container is not None:
-        temporary = f'{shlex.quote(str(work.folder))}/tmp-{number}'
-        lines += [*_NEEDS_APPTAINER, f'mkdir -p {temporary}']
-        start = [*work.container.command(temporary), *start]
+        lines += work.container.checks()
+        start = [*work.container.command(), *start]
     start += [_word(str(work.list)), number, '--traces', _word(str(work.traces)), '--job', job]
-    if work.container is not None:
-        start += ['--temporary', temporary]
     start += ['--minutes', str(request.minutes), '--']
     lines += [
         '',

@@ -1,9 +1,13 @@
 """The command line of ``qsmbids-slurm``: what is refused, and what is passed on to whom."""
 
+import struct
+from pathlib import Path
+
 import pytest
 
 from qsmbids.cli import slurm
-from qsmbids.cli.slurm_arguments import read
+from qsmbids.cli.slurm_arguments import paths_in, read
+from qsmbids.execution.slurm.image import checked_image
 
 
 @pytest.fixture
@@ -64,9 +68,35 @@ def test_wrong_usage_shows_the_usage_of_this_program_only(bids, words, error, ca
     assert error in said.splitlines()[-1] or 'inversion' in said
 
 
-def test_image_that_is_not_there(bids, capsys):
-    assert slurm.main([bids, 'out', '--image', 'no.sif']) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 3
+@pytest.mark.parametrize(
+    ('image', 'said'),
+    [
+        ('no.sif', 'There is no image'),
+        ('.', 'is no file'),
+        ('empty.sif', 'is no image of Apptainer'),
+        ('page.sif', 'is no image of Apptainer'),
+        ('cut.sif', 'is cut off: it has 200 bytes of 376'),
+        ('docker://x/y:1', 'apptainer build qsmbids.sif docker://x/y:1'),
+    ],
+)
+def test_image_that_cannot_be_run(bids, capsys, tmp_path, monkeypatch, image, said):
+    monkeypatch.chdir(tmp_path)
+    Path('empty.sif').touch()
+    Path('page.sif').write_text('<html>404</html>')
+    # as Apptainer writes it: 300 bytes of data from byte 76 on
+    head = b'#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0'.ljust(112, b'\0')
+    Path('cut.sif').write_bytes((head + struct.pack('<2q', 76, 300)).ljust(200, b'\0'))
+    assert slurm.main([bids, 'out', '--image', image]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert said in '\n'.join(lines)
+
+
+def test_whole_image(tmp_path):
+    head = b'#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0'.ljust(112, b'\0')
+    path = tmp_path / 'a b.sif'
+    path.write_bytes(head + struct.pack('<2q', 128, 2) + b'..')
+    assert checked_image(str(path)) == path
 
 
 def test_status_and_cancel_need_no_more_than_the_work_folder(bids, tmp_path, scheduler, capsys):
@@ -76,3 +106,21 @@ def test_status_and_cancel_need_no_more_than_the_work_folder(bids, tmp_path, sch
         assert len(said.splitlines()) == 3
         assert 'Nothing was submitted yet' in said
     assert not (tmp_path / 'nowhere').exists()
+
+
+def test_own_atlas_of_the_installation_is_shown_to_the_image(bids, tmp_path, monkeypatch):
+    monkeypatch.setattr('sys.prefix', str(tmp_path / 'venv'))
+    monkeypatch.delenv('QSMBIDS_ATLAS_CACHE', raising=False)
+    place = tmp_path / 'venv/share/qsmbids/atlases'
+    (place / 'Mine').mkdir(parents=True)
+    (tmp_path / 'x.sif').write_bytes(b'hsqs')
+    words = [bids, 'out', '--atlas', 'Mine']
+    passed = read([*words, '--image', 'x.sif'])[1]
+    assert passed.participant == ('--atlas', 'Mine', '--atlas-cache', str(place))
+    assert passed.group[-2:] == ('--atlas-cache', str(place))
+    assert place in paths_in(passed.participant)
+    assert '--atlas-cache' not in passed.options
+    assert '--atlas-cache' not in read(words)[1].participant
+    # one that was fetched is in the image too, and nodes may not see this installation
+    (place / 'Mine' / 'source.json').touch()
+    assert '--atlas-cache' not in read([*words, '--image', 'x.sif'])[1].participant

@@ -134,15 +134,3 @@ def test_trace_is_plain_json(tmp_path, write_trace):
     write_trace('sub-a', '7_1', (0, False, ''))
     lines = (tmp_path / 'work/slurm/trace/sub-a.jsonl').read_text().splitlines()
     assert [json.loads(line)['event'] for line in lines] == ['start', 'end']
-
-
-def test_temporary_files_of_the_container_are_removed(tmp_path):
-    (tmp_path / 'list').write_text('sub-a\n')
-    (tmp_path / 'tmp-1/tmp').mkdir(parents=True)
-    subprocess.run(
-        [sys.executable, '-m', 'qsmbids.execution.slurm.element', tmp_path / 'list', '1',
-         '--traces', tmp_path, '--job', '1_1', '--minutes', '30',
-         '--temporary', tmp_path / 'tmp-1', '--', 'true'],
-        capture_output=True, check=True,
-    )  # fmt: skip
-    assert not (tmp_path / 'tmp-1').exists()

@@ -49,7 +49,7 @@ def test_warnings_are_shown_one_kind_together_when_there_are_many(call, tmp_path
 
 
 def test_atlas_that_only_the_image_may_have(tmp_path, people, scheduler, capsys):
-    (tmp_path / 'x.sif').touch()
+    (tmp_path / 'x.sif').write_bytes(b'hsqs')
     words = [people(1), tmp_path / 'out', '-w', tmp_path / 'work', '--age', '30']
     words += ['--atlas', 'MuSus-100', '--atlas-cache', tmp_path, '--image', tmp_path / 'x.sif']
     assert slurm.main([*map(str, words)]) == 2
@@ -59,7 +59,7 @@ def test_atlas_that_only_the_image_may_have(tmp_path, people, scheduler, capsys)
 
 
 def test_path_that_cannot_be_bound(tmp_path, people, scheduler, capsys):
-    (tmp_path / 'x.sif').touch()
+    (tmp_path / 'x.sif').write_bytes(b'hsqs')
     words = [people(1), tmp_path / 'out,1', '--image', tmp_path / 'x.sif', '--recon-only',
              '-w', tmp_path / 'work']  # fmt: skip
     assert slurm.main([*map(str, words)]) == 2

@@ -67,7 +67,7 @@ def test_job_without_elements(work):
 
 def test_everything_that_is_needed_is_bound_under_its_own_name(work, tmp_path):
     bids, out = tmp_path / 'my bids', tmp_path / 'out'
-    container = Container(tmp_path / 'x.sif', [bids], [out])
+    container = Container(an_image(tmp_path), [bids], [out])
     apptainer = tmp_path / 'bin' / 'apptainer'
     apptainer.parent.mkdir()
     apptainer.write_text(PRINT)
@@ -79,9 +79,6 @@ def test_everything_that_is_needed_is_bound_under_its_own_name(work, tmp_path):
     )  # fmt: skip
     words = done.stdout.splitlines()
     assert words[:3] == ['exec', '--cleanenv', '--containall']
-    temporary = words[words.index('--workdir') + 1]
-    assert temporary == f'{work.folder}/tmp-2'
-    assert (work.folder / 'tmp-2').is_dir()
     at = words.index(str(tmp_path / 'x.sif'))
     assert words[at - 2 : at] == [f'--bind={bids}:{bids}:ro', f'--bind={out}']
     assert words[at + 1 : at + 4] == ['python', '-m', 'qsmbids.execution.slurm.element']
@@ -94,7 +91,16 @@ def test_without_apptainer_the_log_says_what_to_do(work, tmp_path):
     done = run(text, 'SLURM_ARRAY_JOB_ID=17', 'SLURM_ARRAY_TASK_ID=2', f'PATH={few(tmp_path)}')
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 3), done.stderr
     assert 'There is no apptainer on' in done.stderr
-    assert not list(work.folder.glob('tmp-*'))
+
+
+def test_where_the_image_cannot_be_seen_the_log_says_so(work, tmp_path):
+    container = Container(tmp_path / "no t'here.sif", [], [])
+    tools = few(tmp_path)
+    (tools / 'apptainer').symlink_to('/bin/false')
+    text = script_text(replace(work, container=container, python='python'))
+    done = run(text, 'SLURM_ARRAY_JOB_ID=17', 'SLURM_ARRAY_TASK_ID=2', f'PATH={tools}')
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 3), done.stderr
+    assert f"The image {tmp_path}/no t'here.sif cannot be read on" in done.stderr
 
 
 def test_setup_makes_programs_known(work, tmp_path):
@@ -104,18 +110,24 @@ def test_setup_makes_programs_known(work, tmp_path):
     (tools / 'apptainer').chmod(0o755)
     # $UNSET: what sites provide is not written for "set -u"
     site = replace(work.site, setup=f'PATH={tools}:$PATH; : $UNSET')
-    container = Container(tmp_path / 'x.sif', [], [])
+    container = Container(an_image(tmp_path), [], [])
     text = script_text(replace(work, container=container, python='python', site=site))
     done = run(text, 'SLURM_ARRAY_JOB_ID=17', 'SLURM_ARRAY_TASK_ID=2', f'PATH={few(tmp_path)}')
     assert done.returncode == 0, done.stderr
     words = done.stdout.splitlines()
-    assert words[words.index('--temporary') + 1] == f'{work.folder}/tmp-2'
+    assert words[words.index('--job') + 1] == '17_2'
+
+
+def an_image(tmp_path):
+    """Return a file that stands for an image."""
+    (tmp_path / 'x.sif').touch()
+    return tmp_path / 'x.sif'
 
 
 def few(tmp_path):
     """Return a folder with the programs that a script needs, without apptainer."""
     folder = tmp_path / 'few'
     folder.mkdir()
-    for name in ('bash', 'hostname', 'mkdir'):
+    for name in ('bash', 'hostname'):
         (folder / name).symlink_to(shutil.which(name))
     return folder
