@@ -32,10 +32,10 @@ IMAGE=${IMAGE:-$PWD/qsmbids.sif}
 
 PARTICIPANT=$(sed -n "${SGE_TASK_ID}p" "${PARTICIPANTS:-participants.txt}")
 WORK=$SCRATCH/$PARTICIPANT # one work folder per element: two runs cannot share one
-mkdir -p "$OUT" "$WORK/steps" "$WORK/tmp"
+mkdir -p "$OUT" "$WORK"
 
 # exec makes the program the job's own process
-exec apptainer run --cleanenv --containall --workdir "$WORK/tmp" \
-    --bind "$BIDS:/data:ro" --bind "$OUT:/out" --bind "$WORK/steps:/work" "$IMAGE" \
+exec apptainer run --cleanenv --containall \
+    --bind "$BIDS:/data:ro" --bind "$OUT:/out" --bind "$WORK:/work" "$IMAGE" \
     /data /out participant --participant-label "$PARTICIPANT" --work-dir /work \
     --nprocs "$NSLOTS" --mem "$MEMORY"

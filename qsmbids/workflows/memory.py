@@ -77,7 +77,7 @@ COSTS: dict[str, Cost] = {
     'maps_to_atlas': Cost(gb=0.06, per_voxel=36, per_atlas=52, s=2, s_voxel=0.3),
     'regions': Cost(gb=0.14, per_voxel=35, s=0.5, s_voxel=0.2),
     'figures': Cost(gb=0.12, per_voxel=30, s=1, s_voxel=0.2),
-    'ds': Cost(gb=0.14, per_voxel=16, s=0.5, s_voxel=0.7),
+    'ds': Cost(gb=0.14, per_voxel=16, s=0.5, s_voxel=0.3),
     'align': Cost(gb=0.12, per_voxel=140, s=20, s_voxel=3),
     'invert': Cost(per_voxel=12),
 }

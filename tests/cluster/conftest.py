@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ TOOLS = Path(
     os.environ.get('QSMBIDS_TOOLS', Path(__file__).resolve().parents[3] / 'shared' / 'tools')
 )
 PATIENCE_S = 360
+START_S = 120
 
 
 @dataclass
@@ -78,20 +80,56 @@ def wait_for(what, patience=PATIENCE_S):
     return found
 
 
-@pytest.fixture(scope='module')
-def cluster(tmp_path_factory):
-    """Three nodes that enforce memory; yields the environment to reach them."""
+@pytest.fixture(scope='session')
+def slurm():
+    """What starts three nodes that enforce memory, and yields the environment to reach them."""
+    return _slurm
+
+
+@contextmanager
+def _slurm(home, *options):
     if not (TOOLS / 'slurm-up').is_file() or os.geteuid() != 0:
         pytest.skip('no slurm-up (set QSMBIDS_TOOLS to its folder), or not root')
-    home = tmp_path_factory.mktemp('cluster')
-    up = [TOOLS / 'slurm-up', '--cgroup', '--port', '17817', home]
-    started = subprocess.run(up, capture_output=True, text=True, check=False)
-    if started.returncode:
-        pytest.skip(f'slurm-up: {started.stderr[-300:]}')
+    environ = {**os.environ, 'SLURM_CONF': str(home / 'slurm.conf'), 'LOGNAME': 'root'}
     try:
-        yield {**os.environ, 'SLURM_CONF': str(home / 'slurm.conf'), 'LOGNAME': 'root'}
+        _up(home, options)
+        _check_memory_is_enforced(environ)
+        yield environ
     finally:
         subprocess.run([TOOLS / 'slurm-down', '--clean', home], capture_output=True, check=False)
+
+
+def _up(home, options):
+    try:
+        up = subprocess.run(
+            [TOOLS / 'slurm-up', '--cgroup', *options, home],
+            capture_output=True, text=True, check=False, timeout=START_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        pytest.skip(f'slurm-up did not end within {START_S} s')
+    if up.returncode:
+        pytest.skip(f'slurm-up: {up.stderr[-300:]}')
+
+
+def _check_memory_is_enforced(environ):
+    """A job that takes more than it asked for must die, and one that does not must live."""
+    for megabytes, lives in ((1, True), (300, False)):
+        take = ['srun', '--mem=100M', sys.executable, '-c', f'b"x" * ({megabytes} << 20)']
+        try:
+            job = subprocess.run(
+                take, env=environ, capture_output=True, check=False, timeout=START_S
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip('this Slurm runs no jobs')
+        if (job.returncode == 0) != lives:
+            pytest.skip('this Slurm does not enforce memory, or its jobs cannot run')
+
+
+@pytest.fixture(scope='module')
+def cluster(slurm, tmp_path_factory):
+    """Three nodes that enforce memory; yields the environment to reach them."""
+    with slurm(tmp_path_factory.mktemp('cluster'), '--port', '17817') as environ:
+        yield environ
 
 
 @pytest.fixture(scope='module')

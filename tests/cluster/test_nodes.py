@@ -1,8 +1,6 @@
 """Steps as jobs of a real Slurm: what becomes of them when jobs are refused or killed."""
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,33 +11,17 @@ import pytest
 
 from qsmbids.execution.environment import TEMPORARY
 
-ROOT = Path(__file__).parents[2]
-TOOLS = Path(os.environ.get('QSMBIDS_TOOLS', ROOT.parent / 'shared' / 'tools'))
 GRAPH = Path(__file__).with_name('small_graph.py')
-PORT = '18817'
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(
-        not (TOOLS / 'slurm-up').exists(), reason='no slurm-up in ../shared/tools or QSMBIDS_TOOLS'
-    ),
-    pytest.mark.skipif(os.geteuid() != 0, reason='only root can start the daemons of Slurm'),
-]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope='module')
-def cluster(tmp_path_factory):
-    """Three nodes that enforce memory; yields the environment to reach them."""
-    folder = tmp_path_factory.mktemp('cluster')
-    up = [TOOLS / 'slurm-up', '--cgroup', '--port', PORT, '--mem', '3000', folder, '3']
-    subprocess.run(up, check=True, capture_output=True)
-    environ = dict(os.environ)
-    environ.pop('LOGNAME', None)  # as in containers; the run must not need it
-    environ |= dict(re.findall(r'export (SLURM_CONF)=(\S+)', (folder / 'env').read_text()))
-    environ['PYTHONPATH'] = str(ROOT)
-    yield environ
-    down = [TOOLS / 'slurm-down', '--clean', folder]
-    subprocess.run(down, check=False, capture_output=True)
+def cluster(slurm, tmp_path_factory):
+    """Three small nodes that enforce memory; yields the environment to reach them."""
+    with slurm(tmp_path_factory.mktemp('cluster'), '--port', '18817', '--mem', '3000') as environ:
+        del environ['LOGNAME']  # as in containers; the run must not need it
+        yield environ
 
 
 @pytest.fixture

@@ -46,6 +46,8 @@ def _trouble(path: Path) -> str:
     """Return what is wrong with a file, or ''."""
     if not path.exists():
         return f'There is no image {path}.'
+    if (path / '.singularity.d').is_dir():
+        return ''  # an image that was unpacked
     if not path.is_file():
         return f'The image {path} is no file.'
     try:

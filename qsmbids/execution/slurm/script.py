@@ -13,7 +13,9 @@ from qsmbids.execution.slurm.resources import Request
 WARNING_S = 120  # the program is asked to stop this long before the time limit
 
 _NEEDS_APPTAINER = (
-    'if ! command -v apptainer > /dev/null; then',
+    'container=apptainer',
+    'command -v apptainer > /dev/null || container=singularity  # its older name',
+    'if ! command -v $container > /dev/null; then',
     '    echo "There is no apptainer on $(hostname), so the image cannot be started." >&2',
     "    echo 'The program and all that it needs are in the image.' >&2",
     '    echo "Give --setup with what makes it known: --setup \'module load apptainer\'" >&2',
@@ -83,8 +85,8 @@ class Container:
         Apptainer would leave the mount points of folders below /tmp and HOME in it.
         """
         binds = [f'--bind={p}:{p}:ro' for p in self.read] + [f'--bind={p}' for p in self.write]
-        head = ['apptainer', 'exec', '--cleanenv', '--containall']
-        return [_word(word) for word in (*head, *binds, str(self.image))]
+        head = ['$container', 'exec', '--cleanenv', '--containall']
+        return [*head, *(_word(word) for word in (*binds, str(self.image)))]
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,9 @@ def test_whole_image(tmp_path):
     path = tmp_path / 'a b.sif'
     path.write_bytes(head + struct.pack('<2q', 128, 2) + b'..')
     assert checked_image(str(path)) == path
+    unpacked = tmp_path / 'sandbox'
+    (unpacked / '.singularity.d').mkdir(parents=True)
+    assert checked_image(str(unpacked)) == unpacked
 
 
 def test_status_and_cancel_need_no_more_than_the_work_folder(bids, tmp_path, scheduler, capsys):

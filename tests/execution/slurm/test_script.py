@@ -103,11 +103,12 @@ def test_where_the_image_cannot_be_seen_the_log_says_so(work, tmp_path):
     assert f"The image {tmp_path}/no t'here.sif cannot be read on" in done.stderr
 
 
-def test_setup_makes_programs_known(work, tmp_path):
+@pytest.mark.parametrize('name', ['apptainer', 'singularity'])
+def test_setup_makes_programs_known(work, tmp_path, name):
     tools = tmp_path / 'module'
     tools.mkdir()
-    (tools / 'apptainer').write_text(PRINT)
-    (tools / 'apptainer').chmod(0o755)
+    (tools / name).write_text(PRINT)
+    (tools / name).chmod(0o755)
     # $UNSET: what sites provide is not written for "set -u"
     site = replace(work.site, setup=f'PATH={tools}:$PATH; : $UNSET')
     container = Container(an_image(tmp_path), [], [])
