@@ -146,6 +146,7 @@ class Packed(io.RawIOBase):
         self._packer = zlib.compressobj(1, zlib.DEFLATED, 31, 9, zlib.Z_RLE)
         self._stream = stream
         self._position = 0
+        self._failed = False
 
     def writable(self) -> bool:
         """Return True."""
@@ -153,6 +154,8 @@ class Packed(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Compress some bytes."""
+        if self.closed:
+            raise ValueError('write to a closed file')
         size = memoryview(data).nbytes
         self._stream.write(self._packer.compress(data))
         self._position += size
@@ -181,10 +184,16 @@ class Packed(io.RawIOBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what is left; after an error, nothing."""
-        if error is None:
-            self._stream.write(self._packer.flush())
+        """Close; after an error without an end, so that nobody takes it for whole."""
+        self._failed |= error is not None
         self.close()
+
+    def close(self) -> None:
+        """Write what is left; the stream stays open."""
+        if not self.closed and not self._failed:
+            self._failed = True  # what fails here is not tried again
+            self._stream.write(self._packer.flush())
+        super().close()
 
 
 def _prefix(name: str) -> str:

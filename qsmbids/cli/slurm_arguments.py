@@ -191,7 +191,7 @@ def _place_of_atlas(config: Config, image: Path | None) -> Path | None:
         found = find_cached(config.atlas, config.atlas_cache)
         # fetched ones are in the image, and nodes may not see this installation
         known = found and found.parent == installed_folder() and (found / SOURCE_FILE).is_file()
-        if found and not known:
+        if found and not known and found.parent != config.atlas_cache:
             return found.parent
     cache = os.environ.get(CACHE_VARIABLE)
     return Path(cache) if cache and config.atlas_cache is None and Path(cache).is_dir() else None

@@ -193,7 +193,8 @@ def _kind(name: str, config: RunSettings) -> type:
             'Steps that fail could not be told from steps that worked.\n'
             f'Use one of {usable}.'
         )
-    return type(f'Safe{name}', (Reporting, stock), {})
+    # what batch systems say, Nipype writes to stdout.nipype and stderr.nipype where it stands
+    return type(f'Safe{name}', (Reporting, stock), {'leaves_files': True})
 
 
 def _serial() -> type:

@@ -80,8 +80,9 @@ class Sink(Step):
             else:  # a table brings its data dictionary along
                 copy(Path(source).with_suffix('.json'), side)
             source = Path(source)
-            copy(packed.get(source, source), out / name)
-            if name.endswith('.gz'):
+            zipped = name.endswith('.gz')
+            copy(packed.get(source, source) if zipped else source, out / name)
+            if zipped:
                 packed.setdefault(source, out / name)
             written.update({str(p): p.stat().st_size for p in (side, out / name)})
         figures = copy_figures(i.figures, i.acquisition.participant, out)

@@ -1,6 +1,6 @@
 """What earlier runs learned by streaming images, so that a run with nothing to do is quick.
 
-Looking through the eight images of a person at 1 mm takes some seconds, planning everything
+Looking through the images of a person at 1 mm takes more than a second, planning everything
 else some milliseconds. What one look told is kept in a small file for each person and believed
 as long as size and times of the image are the same. Files with a problem are never remembered:
 a disk that was not mounted yesterday may be there today.
@@ -68,7 +68,8 @@ class ImageMemory:
         looked at again.
         """
         others = {path: known for path, known in self._before.items() if path not in self._now}
-        now = {path: known for path, known in others.items() if os.path.exists(path)} | self._now
+        kept = {path: known for path, known in others.items() if os.path.exists(path)}
+        now = dict(sorted((kept | self._now).items()))  # threads learn in any order
         if self._write is None or now == self._before:
             return
         try:

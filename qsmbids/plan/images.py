@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 
 # bytes decompressed at a time
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 2 * 2**20
 HEADER_BYTES = 540  # of NIfTI-2; that of NIfTI-1 is shorter
 PROBLEMS = (
     'NOT_DOWNLOADED', 'EMPTY_FILE', 'NOT_NIFTI', 'TRUNCATED', 'UNSUPPORTED_TYPE', 'BAD_DIMENSIONS',

@@ -84,7 +84,7 @@ def make_plan(
     progress : callable, optional
         Called with the finished fraction (0 to 1) and a line of text.
     threads : int
-        Images of a person that are streamed at the same time; 8 MB of memory for each.
+        Images of a person that are streamed at the same time; about 5 MB of memory for each.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from nipype import logging as nipype_logging
 
 from qsmbids.config import Config
 from qsmbids.execution.failures import Failure
-from qsmbids.execution.plugins import make_plugin, runs_elsewhere
+from qsmbids.execution.plugins import make_plugin
 from qsmbids.execution.progress import Progress
 
 
@@ -42,8 +42,8 @@ def execute(
             also(node, status)
 
     plugin = make_plugin(config, tell)
-    # plugins for batch systems leave stdout.nipype and stderr.nipype where they stand
-    place = chdir(config.work_dir / 'log') if runs_elsewhere(config) else nullcontext()
+    leaves_files = getattr(plugin, 'leaves_files', False)
+    place = chdir(config.work_dir / 'log') if leaves_files else nullcontext()
     with place:
         try:
             graph.run(plugin=plugin)

@@ -123,6 +123,17 @@ def test_packed_image_is_read_by_others(tmp_path):
     assert subprocess.run(['gzip', '--test', path], check=False).returncode == 0
 
 
+def test_closing_makes_it_whole(tmp_path):
+    with (tmp_path / 'x.gz').open('wb') as stream:
+        packed = Packed(stream)
+        packed.write(b'all of it')
+        packed.close()
+        packed.close()
+        with pytest.raises(ValueError, match='closed'):
+            packed.write(b'more')
+    assert gzip.decompress((tmp_path / 'x.gz').read_bytes()) == b'all of it'
+
+
 def test_a_failed_pack_is_no_whole_file(tmp_path):
     path = tmp_path / 'x.gz'
     with path.open('wb') as stream, contextlib.suppress(OSError), Packed(stream) as packed:

@@ -65,7 +65,13 @@ class Study:
 
     def wait_until_nothing_waits(self):
         """Wait until the queue is empty."""
-        wait_for(lambda: not self.slurm('squeue', '-h', '-o', '%i'))
+        wait_for(self._nothing_waits)
+
+    def _nothing_waits(self):
+        try:
+            return not self.slurm('squeue', '-h', '-o', '%i')
+        except subprocess.CalledProcessError:  # too busy to answer
+            return False
 
     def wait_for(self, what):
         """Wait until something is true."""
@@ -75,7 +81,7 @@ class Study:
 def wait_for(what, patience=PATIENCE_S):
     deadline = time.monotonic() + patience
     while not (found := what()):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f'not within {patience} s: {what}'
         time.sleep(1)
     return found
 
@@ -100,9 +106,10 @@ def _slurm(home, *options):
 
 
 def _up(home, options):
+    port = 20000 + os.getpid() % 12000  # below those that the system hands out
     try:
         up = subprocess.run(
-            [TOOLS / 'slurm-up', '--cgroup', *options, home],
+            [TOOLS / 'slurm-up', '--cgroup', '--port', str(port), *options, home],
             capture_output=True, text=True, check=False, timeout=START_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -128,7 +135,7 @@ def _check_memory_is_enforced(environ):
 @pytest.fixture(scope='module')
 def cluster(slurm, tmp_path_factory):
     """Three nodes that enforce memory; yields the environment to reach them."""
-    with slurm(tmp_path_factory.mktemp('cluster'), '--port', '17817') as environ:
+    with slurm(tmp_path_factory.mktemp('cluster')) as environ:
         yield environ
 
 

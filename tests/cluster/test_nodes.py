@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope='module')
 def cluster(slurm, tmp_path_factory):
     """Three small nodes that enforce memory; yields the environment to reach them."""
-    with slurm(tmp_path_factory.mktemp('cluster'), '--port', '18817', '--mem', '3000') as environ:
+    with slurm(tmp_path_factory.mktemp('cluster'), '--mem', '3000') as environ:
         del environ['LOGNAME']  # as in containers; the run must not need it
         yield environ
 

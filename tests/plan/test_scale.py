@@ -2,12 +2,14 @@
 
 import collections
 import importlib.util
+import json
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from qsmbids.plan import describe, make_plan
+from qsmbids.plan.image_memory import ImageMemory
 
 BENCHMARK = Path(__file__).parents[2] / 'benchmarks' / 'plan_scale.py'
 
@@ -46,8 +48,16 @@ def test_every_file_is_opened_a_few_times_at_most(hundred, monkeypatch):
     assert max(opened.values()) <= 4, opened.most_common(5)
 
 
-def test_threads_change_nothing(hundred):
-    assert describe(make_plan(hundred, threads=4)) == describe(make_plan(hundred))
+def test_threads_change_nothing(hundred, tmp_path):
+    plans, learned = [], []
+    for threads in (1, 4):
+        files = {}
+        memory = ImageMemory(lambda label: tmp_path / label, files.__setitem__)
+        plans.append(describe(make_plan(hundred, threads=threads, memory=memory)))
+        learned.append(json.dumps({str(path): content for path, content in files.items()}))
+    assert plans[0] == plans[1]
+    assert learned[0] == learned[1], 'also in the order of what is written'
+    assert len(files) > 90
 
 
 def test_memory_grows_little_with_each_person(hundred):

@@ -137,3 +137,10 @@ def test_small_regions_get_slices_too():
     regions[:, :, 20:38] = 1
     regions[1, 1, 3] = 2  # one voxel
     assert balanced(regions, 2, (0.2, 0.7)) == [3, 27]
+
+
+def test_labels_may_run_into_millions():
+    regions = np.zeros((3, 4, 9), int)
+    regions[..., 2], regions[..., 6:] = 7_000_000_000, -1
+    assert balanced(regions, 2, (0.25, 0.75)) == [2, 7]
+    assert balanced(np.zeros((3, 4, 9), int), 2, (0.25,)) == [0]

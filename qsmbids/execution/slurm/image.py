@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -31,7 +32,7 @@ def checked_image(given: str) -> Path:
             'Each job would fetch and convert it anew.\n'
             f'Make a file of it once, and give that: apptainer build qsmbids.sif {given}'
         )
-    path = Path(given).resolve()
+    path = Path(os.path.realpath(given))
     trouble = _trouble(path)
     if trouble:
         raise SlurmError(
@@ -44,11 +45,11 @@ def checked_image(given: str) -> Path:
 
 def _trouble(path: Path) -> str:
     """Return what is wrong with a file, or ''."""
-    if not path.exists():
+    if not os.path.exists(path):  # no error either where a folder cannot be read
         return f'There is no image {path}.'
-    if (path / '.singularity.d').is_dir():
+    if os.path.isdir(path / '.singularity.d'):
         return ''  # an image that was unpacked
-    if not path.is_file():
+    if not os.path.isfile(path):
         return f'The image {path} is no file.'
     try:
         size = path.stat().st_size

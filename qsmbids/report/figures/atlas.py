@@ -87,7 +87,7 @@ def _grey(labels: Sequence[Any]) -> list[int]:
 
 def _shown(regions: np.ndarray, labels: Sequence[Any]) -> list[tuple[str, str]]:
     """Return colour and abbreviation of the regions present, left and right as one."""
-    present = set(np.flatnonzero(np.bincount(regions.ravel('K'))).tolist())
+    present = set(np.unique(regions[regions != 0]).tolist())
     shown = {
         label.region: (label.color, label.abbreviation.removesuffix('-L').removesuffix('-R'))
         for label in labels

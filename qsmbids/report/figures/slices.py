@@ -54,11 +54,13 @@ def balanced(regions: np.ndarray, axis: int, fractions: Sequence[float]) -> list
     >>> balanced(regions, 2, (0.25, 0.75))
     [2, 7]
     """
-    size = int(regions.max(initial=0)) + 1
-    planes = np.moveaxis(regions, axis, 0)
-    # voxels of each label in each slice; one pass over the image, however many labels
-    count = np.array([np.bincount(plane.ravel(), minlength=size) for plane in planes])[:, 1:]
-    weight = (count / np.maximum(count.sum(axis=0), 1)).sum(axis=1)
+    where = np.nonzero(regions)
+    # voxels of each label in each slice; numbered anew, since labels may run into millions
+    found, label = np.unique(regions[where], return_inverse=True)
+    n_slices = regions.shape[axis]
+    count = np.bincount(where[axis] + n_slices * label, minlength=n_slices * found.size)
+    count = count.reshape(found.size, n_slices).T
+    weight = (count / count.sum(axis=0)).sum(axis=1)
     total = np.cumsum(weight)
     picked = np.searchsorted(total, np.asarray(fractions) * total[-1])
     return list(dict.fromkeys(int(i) for i in picked))

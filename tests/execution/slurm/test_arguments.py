@@ -76,12 +76,14 @@ def test_wrong_usage_shows_the_usage_of_this_program_only(bids, words, error, ca
         ('empty.sif', 'is no image of Apptainer'),
         ('page.sif', 'is no image of Apptainer'),
         ('cut.sif', 'is cut off: it has 200 bytes of 376'),
+        ('loop.sif', 'There is no image'),
         ('docker://x/y:1', 'apptainer build qsmbids.sif docker://x/y:1'),
     ],
 )
 def test_image_that_cannot_be_run(bids, capsys, tmp_path, monkeypatch, image, said):
     monkeypatch.chdir(tmp_path)
     Path('empty.sif').touch()
+    Path('loop.sif').symlink_to('loop.sif')
     Path('page.sif').write_text('<html>404</html>')
     # as Apptainer writes it: 300 bytes of data from byte 76 on
     head = b'#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0'.ljust(112, b'\0')
