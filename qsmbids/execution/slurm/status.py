@@ -252,8 +252,8 @@ def _ended(person: Person, job: Job | None, attempt: trace.Attempt, other: str |
         return replace(person, kind=Kind.FAILED, memory=True, reason=f'out of memory, {program}')
     if attempt.stopped == 'time' or state == 'TIMEOUT':
         return replace(person, kind=Kind.FAILED, time=True, reason=f'out of time, {program}')
-    if attempt.stopped:
-        program = f'cancelled, {program}'
+    if attempt.stopped:  # the scheduler asked it to stop, and may know why
+        program = f'{_ENDINGS.get(state, "cancelled")}, {program}'
     elif not code and other is not None:
         program = f'made with other options: {other or "none"}'
     elif not code:

@@ -45,6 +45,8 @@ def judge(scheduler, tmp_path, write_trace):
         ('TIMEOUT', (), Kind.FAILED, 'out of time'),
         ('FAILED', (143, False, 'time'), Kind.FAILED, 'out of time, exit code 143'),
         ('CANCELLED', (143, False, 'cancelled'), Kind.FAILED, 'cancelled, exit code 143'),
+        ('FAILED', (143, False, 'cancelled'), Kind.FAILED, 'cancelled, exit code 143'),
+        ('NODE_FAIL', (143, False, 'cancelled'), Kind.FAILED, 'the node failed, exit code 143'),
         ('FAILED', (-9, False, ''), Kind.FAILED, 'killed by signal 9'),
         ('FAILED', None, Kind.FAILED, 'does the node see the work folder'),
         # nobody knows the job any more
