@@ -21,11 +21,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
-from nipype.pipeline.plugins.legacymultiproc import (
-    LegacyMultiProcPlugin,
-    NonDaemonPool,
-    Pool,
-)
+from nipype.pipeline.plugins import legacymultiproc
+from nipype.pipeline.plugins.legacymultiproc import LegacyMultiProcPlugin
 from nipype.pipeline.plugins.multiproc import (
     MultiProcPlugin,
     process_initializer,
@@ -38,6 +35,7 @@ from qsmbids.execution.reporting import Reporting, at_once
 
 _LONGEST_SLEEP_S = 5.0  # an event ends it before; this is for safety only
 _DEATH_S = 10.0  # a killed process is gone long before
+_GRACE_S = 1.0  # for one that was asked to stop
 
 
 class SafeMultiProc(Reporting, MultiProcPlugin):
@@ -193,19 +191,23 @@ class SafeLegacyMultiProc(Reporting, LegacyMultiProcPlugin):
     """
 
     def __init__(self, plugin_args: dict[str, Any]):
-        super().__init__(plugin_args)
-        self.pool.terminate()
-        kind = NonDaemonPool if self.plugin_args.get('non_daemon', True) else Pool
-        self.pool = kind(
-            processes=self.processors,
-            maxtasksperchild=self.plugin_args.get('maxtasksperchild', 10),
-            initializer=_initialise_worker,
-            initargs=(self._cwd,),
-        )
+        # Nipype makes the pool with what it finds under this name
+        stock = legacymultiproc.process_initializer
+        legacymultiproc.process_initializer = _initialise_worker
+        try:
+            super().__init__(plugin_args)
+        finally:
+            legacymultiproc.process_initializer = stock
 
     def stop(self) -> None:
         """End all workers at once."""
-        self.pool.terminate()
+        # a worker that is just being born may lose the SIGTERM, and would be waited for for ever
+        ending = threading.Thread(target=self.pool.terminate, daemon=True)
+        ending.start()
+        while ending.is_alive():
+            ending.join(_GRACE_S)
+            for worker in self.pool._pool:
+                worker.kill()
 
 
 def _kill_workers(pool: ProcessPoolExecutor, wait: bool = False) -> None:

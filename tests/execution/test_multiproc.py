@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nipype import Node, Workflow
 from nipype.interfaces.utility import Function
 from nipype.utils.filemanip import loadpkl
 
-from qsmbids.execution.multiproc import SafeMultiProc
+from qsmbids.execution.multiproc import SafeLegacyMultiProc, SafeMultiProc
 
 
 def die(x):
@@ -227,3 +228,22 @@ def is_alive(pid):
         return Path(f'/proc/{pid}/stat').read_text().rsplit(')')[-1].split()[0] != 'Z'
     except OSError:
         return False
+
+
+def deaf(started):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    started.touch()
+    time.sleep(600)
+
+
+def test_a_worker_of_the_older_pool_that_lost_the_signal_is_killed(tmp_path):
+    plugin = SafeLegacyMultiProc({'n_procs': 1})
+    (worker,) = plugin.pool._pool
+    plugin.pool.apply_async(deaf, [tmp_path / 'started'])
+    while not (tmp_path / 'started').exists():
+        time.sleep(0.01)
+    stop = threading.Thread(target=plugin.stop, daemon=True)
+    stop.start()
+    stop.join(30)
+    assert not stop.is_alive()
+    assert not worker.is_alive()
