@@ -128,3 +128,14 @@ def test_lower_rooms_do_not_load_nipype_by_way_of_others():
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('path', FILES, ids=file_id)
+def test_ants_is_imported_without_what_it_does_not_need(path):
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    inside = [node for f in functions for node in ast.walk(f) if isinstance(node, ast.Import)]
+    assert not {a.name for node in inside for a in node.names} & {'ants'}, 'light_ants has it'

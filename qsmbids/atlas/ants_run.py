@@ -103,7 +103,7 @@ def run(arguments: Sequence[str], threads: int) -> None:
         If ANTs reports a failure.
     """
     os.environ['ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'] = str(threads)
-    import ants  # seconds to import: only where it is needed
+    from qsmbids.atlas.light_ants import ants  # a second: only where it is needed
 
     try:
         ants.registration(list(arguments), None)

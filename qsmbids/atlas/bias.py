@@ -49,7 +49,7 @@ def remove_bias(image: np.ndarray, brain: np.ndarray, affine: np.ndarray) -> np.
     -----
     The same result every time with one thread of ITK.
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     signal = np.where(brain, image, 0).astype(np.float32)
     soft, at = resample_isotropic(brain, affine, WORKING_MM)

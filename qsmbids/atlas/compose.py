@@ -63,7 +63,7 @@ def join(
     -------
     forward, inverse : str
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     def field(path: Path) -> ants.ANTsTransform:
         return ants.transform_from_displacement_field(ants.image_read(str(path)))

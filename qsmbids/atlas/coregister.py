@@ -113,7 +113,7 @@ def read_matrix(prefix: Path) -> np.ndarray:
     (4, 4) float
         Maps points of the fixed image to points of the moving one, RAS mm.
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     transform = ants.read_transform(f'{prefix}Composite.h5')
     corners = np.vstack([np.zeros(3), np.eye(3)]) @ RAS_TO_LPS

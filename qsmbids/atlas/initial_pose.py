@@ -219,7 +219,7 @@ def write_matrix(matrix: np.ndarray, path: Path, centre: np.ndarray | None = Non
         Point about which later stages turn, RAS mm: that of the brain. The origin of the
         world may be far away from it.
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     linear = RAS_TO_LPS @ matrix[:3, :3] @ RAS_TO_LPS
     at = RAS_TO_LPS @ (np.zeros(3) if centre is None else np.asarray(centre, dtype=float))

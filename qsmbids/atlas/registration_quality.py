@@ -125,7 +125,7 @@ def jacobian(
     transform: str, brain: np.ndarray, affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the determinant in the brain, and where its centre is mapped (RAS mm)."""
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     grid = to_ants(np.zeros(brain.shape, dtype=np.float32), affine)
     prefix = Path(transform).with_name('quality_')

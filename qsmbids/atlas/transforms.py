@@ -26,7 +26,7 @@ _SCANNER, _MNI = 1, 4  # NIfTI form codes
 
 def to_ants(array: np.ndarray, affine: np.ndarray) -> ants.ANTsImage:
     """Make an ANTs image of an array and its affine (RAS mm)."""
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     size = voxel_size(affine)
     return ants.from_numpy(
@@ -65,7 +65,7 @@ def warp(
     (mx, my, mz) float32
         Zero where the target grid reaches beyond the image.
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     missing = [path for path in transforms if not Path(path).is_file()]
     if missing:

@@ -39,7 +39,7 @@ def displacement(
     (nx, ny, nz, 3) float32, mm
         RAS.
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     grid = to_ants(np.zeros(shape, dtype=np.float32), affine)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def write_displacement(path: Path, field: np.ndarray, affine: np.ndarray) -> Pat
     field : (nx, ny, nz, 3) float, mm
     affine : (4, 4) float
     """
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     size = voxel_size(affine)
     image = ants.from_numpy(

@@ -190,7 +190,7 @@ def syn_levels(size_mm: float, *, last: bool) -> tuple[float, ...]:
 
 def write_matrix(matrix: np.ndarray, path: Path) -> Path:
     """Write a linear map of world points (RAS mm) as a transform file of ANTs."""
-    import ants
+    from qsmbids.atlas.light_ants import ants
 
     flip = np.eye(4)
     flip[:3, :3] = RAS_TO_LPS
