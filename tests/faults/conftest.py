@@ -167,6 +167,8 @@ def new_app(tmp_path):
         for process in app.processes:
             if process.poll() is None:
                 app.kill(process)
+            for pipe in (process.stdout, process.stderr):
+                pipe.close()
 
 
 @pytest.fixture

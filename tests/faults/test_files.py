@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import time
 
 import nibabel as nib
@@ -101,7 +102,9 @@ def test_second_run_in_a_work_folder_is_refused(one_person, undisturbed, new_app
     app = new_app(one_person)
     first = app.start()
     app.wait_for(first, 'reading the echoes')
+    os.killpg(first.pid, signal.SIGSTOP)  # else it may end before the other one looks
     code, out, err = app.run()
+    os.killpg(first.pid, signal.SIGCONT)
     assert code == 2, out + err
     assert len(err.splitlines()) == 3
     assert f'{app.work} is in use by another run (process {first.pid} on ' in err
