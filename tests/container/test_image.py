@@ -13,7 +13,7 @@ MAX_IMPORT_S = 3.0  # on a machine with nothing else to do; measured in processo
 
 IMPORT = """
 import resource
-import matplotlib.figure, nilearn.datasets, nipype, numba, pandas, skimage.restoration
+import matplotlib.pyplot, nilearn.datasets, nipype, numba, skimage.restoration
 import qsmbids.atlas.light_ants
 import qsmbids.cli.participant, qsmbids.group.run, qsmbids.workflows.finish, qsmbids.workflows.run
 usage = resource.getrusage(resource.RUSAGE_SELF)
